@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sotto: Whisper speech recognition on a CPU, as a library.
+ *
+ * Audio goes in (a file of any common format, or 16 kHz samples), text with times comes out, together with a report
+ * of which parameters ran, how often, and how fast. A complete program:
+ *
+ *     #include <sotto.h>
+ *     #include <stdio.h>
+ *     int main(int argc, char **argv)
+ *     {
+ *         sotto_error err;
+ *         sotto_model *model = NULL;
+ *         sotto_session *session = NULL;
+ *         const sotto_result *result = NULL;
+ *         if (argc == 3 && sotto_model_open(&model, argv[1], NULL, &err) == SOTTO_OK &&
+ *             sotto_session_open(&session, model, &err) == SOTTO_OK &&
+ *             sotto_transcribe_file(session, argv[2], NULL, &result, &err) == SOTTO_OK)
+ *             puts(result->text);
+ *         sotto_session_free(session);
+ *         sotto_model_free(model);
+ *         return result ? 0 : 1;
+ *     }
+ *
+ * Threads. A sotto_model is immutable after it is opened and may be shared by any number of threads and sessions. A
+ * sotto_session holds the state of one transcription and is used by one thread at a time. Sessions of the same model
+ * may run at the same time; they share the model's worker threads.
+ *
+ * Errors. Every function that can fail returns a sotto_status and, where `err` is not NULL, fills it with the same code
+ * and one sentence that names the thing at fault. Out-parameters are NULL or 0 after a failure. The library never
+ * prints, exits or aborts.
+ *
+ * Options structs carry their own size in their first field, so that a program built against an older header keeps
+ * working: always fill them with their *_default() function first.
+ */
+#ifndef SOTTO_H
+#define SOTTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define SOTTO_API __attribute__((visibility("default")))
+#define SOTTO_MUST_USE __attribute__((warn_unused_result))
+#else
+#define SOTTO_API
+#define SOTTO_MUST_USE
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- status and errors ---------------------------------------------------------------------------------------- */
+
+/* Status values are only ever appended, never renumbered. name, text */
+#define SOTTO_STATUS_LIST(X)                                                                                           \
+    X(SOTTO_OK, "ok")                                                                                                  \
+    X(SOTTO_EINVAL, "invalid argument")                                                                                \
+    X(SOTTO_ENOMEM, "out of memory")                                                                                   \
+    X(SOTTO_EIO, "input/output error")                                                                                 \
+    X(SOTTO_ENOTFOUND, "not found")                                                                                    \
+    X(SOTTO_EFORMAT, "malformed file")                                                                                 \
+    X(SOTTO_EUNSUPPORTED, "unsupported")                                                                               \
+    X(SOTTO_EAUDIO, "undecodable audio")                                                                               \
+    X(SOTTO_ECANCELLED, "cancelled")                                                                                   \
+    X(SOTTO_ELIMIT, "limit exceeded")                                                                                  \
+    X(SOTTO_EINTERNAL, "internal error")
+
+typedef enum sotto_status {
+#define X(name, text) name,
+    SOTTO_STATUS_LIST(X)
+#undef X
+} sotto_status;
+
+/* Filled by a failing call when a pointer to it is given. `message` is one sentence, UTF-8, NUL-terminated. */
+typedef struct sotto_error {
+    sotto_status code;
+    char message[500];
+} sotto_error;
+
+/* "SOTTO_EINVAL" / "invalid argument"; any value is accepted. Static strings. */
+SOTTO_API const char *sotto_status_name(sotto_status status);
+SOTTO_API const char *sotto_status_text(sotto_status status);
+
+/* The library's version, "MAJOR.MINOR.PATCH", and what it was built with and picked on this machine, one line, for
+ * example "openblas 0.3.21 (Zen), kernels avx2, libsndfile 1.2.0, ffmpeg 5.1". Static strings. */
+SOTTO_API const char *sotto_version(void);
+SOTTO_API const char *sotto_build_info(void);
+
+/* ---- what is counted ------------------------------------------------------------------------------------------ */
+
+/* The parts a model's parameters are counted in. name, JSON key */
+#define SOTTO_PART_LIST(X)                                                                                             \
+    X(SOTTO_PART_CONV, "conv")                                                                                         \
+    X(SOTTO_PART_ENCODER_POSITIONS, "encoder_positions")                                                               \
+    X(SOTTO_PART_ENCODER_ATTENTION, "encoder_attention")                                                               \
+    X(SOTTO_PART_ENCODER_MLP, "encoder_mlp")                                                                           \
+    X(SOTTO_PART_ENCODER_NORM, "encoder_norm")                                                                         \
+    X(SOTTO_PART_TOKEN_EMBEDDING, "token_embedding")                                                                   \
+    X(SOTTO_PART_DECODER_POSITIONS, "decoder_positions")                                                               \
+    X(SOTTO_PART_DECODER_SELF_ATTENTION, "decoder_self_attention")                                                     \
+    X(SOTTO_PART_DECODER_CROSS_ATTENTION, "decoder_cross_attention")                                                   \
+    X(SOTTO_PART_DECODER_MLP, "decoder_mlp")                                                                           \
+    X(SOTTO_PART_DECODER_NORM, "decoder_norm")
+
+typedef enum sotto_part {
+#define X(name, key) name,
+    SOTTO_PART_LIST(X)
+#undef X
+        SOTTO_PART_COUNT
+} sotto_part;
+
+/* Products of activations with activations: scores and weighted sums of attention, which no parameter takes part in. */
+#define SOTTO_MIX_LIST(X)                                                                                              \
+    X(SOTTO_MIX_ENCODER, "encoder_scores")                                                                             \
+    X(SOTTO_MIX_DECODER_SELF, "decoder_self_scores")                                                                   \
+    X(SOTTO_MIX_DECODER_CROSS, "decoder_cross_scores")
+
+typedef enum sotto_mix {
+#define X(name, key) name,
+    SOTTO_MIX_LIST(X)
+#undef X
+        SOTTO_MIX_COUNT
+} sotto_mix;
+
+/* Stages that a run's seconds are divided into. `prefill` is the decoder on prompts, `decode` its single-token steps,
+ * `words` the extra pass and alignment of word timestamps. */
+#define SOTTO_STAGE_LIST(X)                                                                                            \
+    X(SOTTO_STAGE_READ, "read")                                                                                        \
+    X(SOTTO_STAGE_RESAMPLE, "resample")                                                                                \
+    X(SOTTO_STAGE_MEL, "mel")                                                                                          \
+    X(SOTTO_STAGE_ENCODER, "encoder")                                                                                  \
+    X(SOTTO_STAGE_PREFILL, "prefill")                                                                                  \
+    X(SOTTO_STAGE_DECODE, "decode")                                                                                    \
+    X(SOTTO_STAGE_WORDS, "words")
+
+typedef enum sotto_stage {
+#define X(name, key) name,
+    SOTTO_STAGE_LIST(X)
+#undef X
+        SOTTO_STAGE_COUNT
+} sotto_stage;
+
+/* Number formats that weights are stored or held in. name, JSON key, bits */
+#define SOTTO_PRECISION_LIST(X)                                                                                        \
+    X(SOTTO_PRECISION_F32, "f32", 32)                                                                                  \
+    X(SOTTO_PRECISION_F16, "f16", 16)                                                                                  \
+    X(SOTTO_PRECISION_BF16, "bf16", 16)                                                                                \
+    X(SOTTO_PRECISION_INT8, "int8", 8)
+
+typedef enum sotto_precision {
+#define X(name, key, bits) name,
+    SOTTO_PRECISION_LIST(X)
+#undef X
+        SOTTO_PRECISION_COUNT
+} sotto_precision;
+
+/* JSON keys of the above ("encoder_mlp", "decode", "f16"); NULL outside the range. Static strings. */
+SOTTO_API const char *sotto_part_name(sotto_part part);
+SOTTO_API const char *sotto_mix_name(sotto_mix mix);
+SOTTO_API const char *sotto_stage_name(sotto_stage stage);
+SOTTO_API const char *sotto_precision_name(sotto_precision precision);
+
+/* Counts of one run, or of many added up (a daemon's totals). Everything in here is a sum, so two of them add field by
+ * field; see sotto_counts_add. */
+typedef struct sotto_counts {
+    uint64_t runs;
+    double audio_s;                              /* audio heard, seconds */
+    double wall_s;                               /* first byte read to last word, seconds */
+    double stage_s[SOTTO_STAGE_COUNT];           /* seconds by stage */
+    uint64_t multiply_adds[SOTTO_PART_COUNT];    /* products with that part's parameters */
+    uint64_t mix_multiply_adds[SOTTO_MIX_COUNT]; /* products of activations */
+    uint64_t windows;                            /* 30 s windows encoded */
+    uint64_t decoder_steps;                      /* decoder passes (a batch of beams is one) */
+    uint64_t tokens_prefilled;                   /* tokens of prompts pushed through the decoder */
+    uint64_t tokens_decoded;                     /* tokens generated, all hypotheses and attempts */
+    uint64_t tokens_kept;                        /* tokens in the final segments, timestamps included */
+    uint64_t fallbacks;                          /* windows decoded again at a higher temperature */
+    uint64_t windows_skipped;                    /* windows judged silent */
+} sotto_counts;
+
+SOTTO_API void sotto_counts_add(sotto_counts *sum, const sotto_counts *one);
+
+/* ---- models --------------------------------------------------------------------------------------------------- */
+
+typedef struct sotto_model sotto_model;
+
+typedef struct sotto_model_options {
+    size_t size;
+    int32_t threads; /* worker threads; 0 = the processors of this process's affinity mask */
+} sotto_model_options;
+
+SOTTO_API void sotto_model_options_default(sotto_model_options *options);
+
+/* Facts about an open model; valid as long as the model. Parameter counts come from its tensors. */
+typedef struct sotto_model_info {
+    size_t size;
+    const char *path;
+    const char *format; /* "ctranslate2", "ggml" or "huggingface" */
+    bool multilingual;
+    int32_t threads;
+    int32_t n_mels, n_audio_ctx, n_audio_state, n_audio_head, n_audio_layer;
+    int32_t n_vocab, n_text_ctx, n_text_state, n_text_head, n_text_layer;
+    uint64_t parameters; /* total: each stored value once (the token embedding serves input and output) */
+    uint64_t part_parameters[SOTTO_PART_COUNT];
+    uint64_t stored_bytes[SOTTO_PRECISION_COUNT];   /* as in the file */
+    uint64_t resident_bytes[SOTTO_PRECISION_COUNT]; /* as held in memory for computing */
+    uint64_t unshared_conv_parameters; /* what the conv block would hold with own weights at every output position */
+    double load_s;                     /* seconds that opening took */
+} sotto_model_info;
+
+/* Opens the model at `path`: a CTranslate2 directory (faster-whisper) or its model.bin, a ggml .bin (whisper.cpp), or a
+ * Hugging Face directory or its model.safetensors. The format is told from the content. `options` may be NULL. On
+ * success the caller owns *out. Blocks while weights are read. Any thread. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_model_open(sotto_model **out, const char *path,
+                                                       const sotto_model_options *options, sotto_error *err);
+
+/* Frees the model; sessions must be freed before. NULL is fine. */
+SOTTO_API void sotto_model_free(sotto_model *model);
+
+SOTTO_API const sotto_model_info *sotto_model_get_info(const sotto_model *model);
+
+/* Measures, once per model and then from memory, the f32 multiply-add peak of this machine on the model's threads, in
+ * GFLOP/s (a multiply-add is two), with large matrix products. Takes about 0.1 s the first time. Any thread. */
+SOTTO_API double sotto_model_peak_gflops(sotto_model *model);
+
+/* Whisper's language list: code "en" <-> English name "english"; NULL when unknown. Accepts code or name in any case.
+ */
+SOTTO_API const char *sotto_language_code(const char *code_or_name);
+SOTTO_API const char *sotto_language_name(const char *code_or_name);
+
+/* ---- transcription -------------------------------------------------------------------------------------------- */
+
+typedef struct sotto_session sotto_session;
+
+typedef enum sotto_task { SOTTO_TASK_TRANSCRIBE, SOTTO_TASK_TRANSLATE } sotto_task;
+
+typedef struct sotto_word {
+    const char *text; /* with its leading space where the language writes one, and its punctuation */
+    double start_s, end_s;
+    double probability;
+} sotto_word;
+
+typedef struct sotto_segment {
+    int32_t id;
+    int32_t seek_frames; /* start of the window it was decoded in, in frames of 10 ms */
+    double start_s, end_s;
+    const char *text; /* UTF-8, whole characters, with its leading space */
+    const int32_t *tokens;
+    size_t n_tokens;
+    double temperature, avg_logprob, compression_ratio, no_speech_prob;
+    const sotto_word *words; /* NULL unless options.word_timestamps */
+    size_t n_words;
+} sotto_segment;
+
+/* Progress of a run: called from the thread that called sotto_transcribe_*, with no lock held. */
+typedef struct sotto_progress {
+    double done_s;                 /* audio finished, seconds */
+    double total_s;                /* audio in all, seconds */
+    const sotto_segment *segments; /* finished since the last call; valid during the call only */
+    size_t n_segments;
+} sotto_progress;
+
+/* Decoding options, named and defaulted as in openai-whisper's transcribe(). NAN switches a threshold off. */
+typedef struct sotto_options {
+    size_t size;
+    sotto_task task;
+    const char *language;       /* code or English name; NULL = detect from the first 30 s */
+    const char *initial_prompt; /* text to condition the first window on; NULL = none */
+    bool carry_initial_prompt;  /* prepend initial_prompt to every window */
+    bool condition_on_previous_text;
+    bool without_timestamps;
+    bool word_timestamps;
+    double temperature;           /* first temperature */
+    double temperature_increment; /* step of the fallback up to 1.0; 0 = no fallback */
+    int32_t best_of;              /* samples at temperatures > 0 */
+    int32_t beam_size;            /* beams at temperature 0; 1 = greedy */
+    double patience;              /* beam patience (arXiv:2204.05424), 1 = conventional */
+    double length_penalty;        /* alpha of the length penalty; NAN = divide by length */
+    double compression_ratio_threshold;
+    double logprob_threshold;
+    double no_speech_threshold;
+    double hallucination_silence_threshold; /* seconds; NAN = off; needs word_timestamps */
+    double max_initial_timestamp;           /* seconds */
+    bool suppress_blank;
+    const int32_t *suppress_tokens; /* NULL = the default set of non-speech symbols */
+    size_t n_suppress_tokens;       /* with suppress_tokens != NULL; 0 = suppress none */
+    uint64_t seed;                  /* of the sampling at temperatures > 0: same seed, same text */
+    bool (*on_progress)(const sotto_progress *progress, void *user); /* return false to cancel; may be NULL */
+    void *user;
+} sotto_options;
+
+SOTTO_API void sotto_options_default(sotto_options *options);
+
+/* A finished transcription. Valid until the next call on the same session or its free. */
+typedef struct sotto_result {
+    const char *text;            /* all segments joined, UTF-8, leading and trailing white space removed */
+    const char *language;        /* code, "en" */
+    double language_probability; /* 1.0 when the caller chose it */
+    sotto_task task;
+    double duration_s;
+    const sotto_segment *segments;
+    size_t n_segments;
+    sotto_counts counts;         /* of this run */
+    uint64_t touched_parameters; /* parameters that took part in this run */
+    uint64_t touched_part_parameters[SOTTO_PART_COUNT];
+} sotto_result;
+
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_session_open(sotto_session **out, sotto_model *model, sotto_error *err);
+SOTTO_API void sotto_session_free(sotto_session *session);
+
+/* Transcribes the audio file at `path` (what libsndfile and FFmpeg read, any rate, any number of channels; memory does
+ * not grow with its length). `options` may be NULL. On success *out is owned by the session. Blocks. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_transcribe_file(sotto_session *session, const char *path,
+                                                            const sotto_options *options, const sotto_result **out,
+                                                            sotto_error *err);
+
+/* The same for `n` samples of 16 kHz mono float audio in -1 … 1; they are only read during the call. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_transcribe_pcm(sotto_session *session, const float *samples, size_t n,
+                                                           const sotto_options *options, const sotto_result **out,
+                                                           sotto_error *err);
+
+/* Cancels the session's running call from another thread or a signal handler; it returns SOTTO_ECANCELLED soon, between
+ * two decoder steps or encoder layers. Has no effect on later calls. */
+SOTTO_API void sotto_session_cancel(sotto_session *session);
+
+/* ---- writing results ------------------------------------------------------------------------------------------ */
+
+typedef enum sotto_format {
+    SOTTO_FORMAT_TXT,          /* the text of each segment on a line of its own */
+    SOTTO_FORMAT_TEXT,         /* the whole text on one line: OpenAI's "text" */
+    SOTTO_FORMAT_JSON,         /* {"text": …, "usage": …} */
+    SOTTO_FORMAT_VERBOSE_JSON, /* OpenAI's verbose_json, and the report of parameters and throughput under "sotto" */
+    SOTTO_FORMAT_SRT,
+    SOTTO_FORMAT_VTT,
+    SOTTO_FORMAT_TSV /* start and end in milliseconds, text */
+} sotto_format;
+
+/* "srt" -> SOTTO_FORMAT_SRT; false when unknown. And back. */
+SOTTO_API bool sotto_format_parse(const char *name, sotto_format *out);
+SOTTO_API const char *sotto_format_name(sotto_format format);
+
+typedef struct sotto_write_options {
+    size_t size;
+    bool segments; /* verbose_json: write "segments" */
+    bool words;    /* verbose_json: write top-level "words"; srt and vtt: one cue a word */
+} sotto_write_options;
+
+SOTTO_API void sotto_write_options_default(sotto_write_options *options);
+
+/* Writes `result` as `format` into a new NUL-terminated UTF-8 string that the caller frees with sotto_string_free.
+ * `model` is the one that made the result. `options` may be NULL. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_result_write(const sotto_result *result, sotto_model *model,
+                                                         sotto_format format, const sotto_write_options *options,
+                                                         char **out, sotto_error *err);
+
+/* The report of parameters used and throughput as a JSON object: the model's parameters by part, bytes by precision,
+ * and for `counts` (a run, or a sum of runs) multiply-adds by part, stage seconds, tokens per second, audio seconds per
+ * second, GFLOP/s against the measured peak, applications per parameter. `touched` may be NULL. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_report_write(sotto_model *model, const sotto_counts *counts,
+                                                         const uint64_t touched[SOTTO_PART_COUNT], char **out,
+                                                         sotto_error *err);
+
+SOTTO_API void sotto_string_free(char *string);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

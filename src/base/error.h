@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ * Filling sotto_error: every failure in the library leaves through sotto__fail, so that it names its object. */
+#ifndef SOTTO_BASE_ERROR_H
+#define SOTTO_BASE_ERROR_H
+
+#include "sotto.h"
+
+/* Fills `err` (may be NULL) with `code` and the formatted sentence; returns `code`. */
+sotto_status sotto__fail(sotto_error *err, sotto_status code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* SOTTO_ENOMEM with the sentence "out of memory: <what>". */
+sotto_status sotto__fail_nomem(sotto_error *err, const char *what);
+
+#endif

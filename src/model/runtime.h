@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ * The model as a function: mel -> window (encoder states and cross-attention keys and values), tokens -> logits.
+ *
+ * A runtime belongs to one session (one thread at a time): it holds scratch memory and counters; weights stay in the
+ * shared model. Shapes: T = n_audio_ctx (1500), D = state width, H = heads, V = n_vocab, all row-major. */
+#ifndef SOTTO_MODEL_RUNTIME_H
+#define SOTTO_MODEL_RUNTIME_H
+
+#include "sotto.h"
+#include "text/tokenizer.h"
+
+typedef struct sotto__runtime sotto__runtime;
+typedef struct sotto__window sotto__window; /* one encoded 30 s window */
+typedef struct sotto__seq sotto__seq;       /* one hypothesis: self-attention KV cache */
+
+sotto_status sotto__runtime_open(sotto__runtime **out, sotto_model *model, sotto_error *err);
+void sotto__runtime_free(sotto__runtime *rt);
+
+const sotto_model_info *sotto__runtime_info(const sotto__runtime *rt);
+const sotto__tokenizer *sotto__runtime_tokenizer(const sotto__runtime *rt);
+/* [n_mels, 201] */
+const float *sotto__runtime_mel_filters(const sotto__runtime *rt);
+/* Pairs (layer, head) whose cross-attention follows the audio: *n pairs. */
+const int32_t *sotto__runtime_alignment_heads(const sotto__runtime *rt, size_t *n);
+
+/* Counters of the run: the callee adds multiply-adds, decoder_steps, windows; callers add the rest. Reset by zeroing.
+ */
+sotto_counts *sotto__runtime_counts(sotto__runtime *rt);
+/* Parameters of each part touched since reset. */
+void sotto__runtime_touched_reset(sotto__runtime *rt);
+void sotto__runtime_touched(const sotto__runtime *rt, uint64_t out[SOTTO_PART_COUNT]);
+
+/* Cancellation flag, async-signal-safe to set; forward calls return SOTTO_ECANCELLED once it is set. */
+void sotto__runtime_cancel(sotto__runtime *rt, bool on);
+bool sotto__runtime_cancelled(const sotto__runtime *rt);
+
+sotto_status sotto__window_create(sotto__window **out, const sotto__runtime *rt, sotto_error *err);
+void sotto__window_free(sotto__window *w);
+
+/* mel[3000, n_mels] frame-major -> encoder states and cross-attention K, V of all decoder layers, kept in `w`. Counts
+ * its seconds under ENCODER. */
+sotto_status sotto__encode(sotto__runtime *rt, const float *mel, sotto__window *w, sotto_error *err);
+/* Encoder output [T, D] of the last sotto__encode, borrowed. */
+const float *sotto__window_states(const sotto__window *w);
+
+sotto_status sotto__seq_create(sotto__seq **out, const sotto__runtime *rt, sotto_error *err);
+void sotto__seq_free(sotto__seq *s);
+size_t sotto__seq_length(const sotto__seq *s);                /* tokens in the cache */
+void sotto__seq_truncate(sotto__seq *s, size_t length);       /* forget all tokens from `length` on */
+void sotto__seq_copy(sotto__seq *dst, const sotto__seq *src); /* dst becomes src's twin */
+
+/* One sequence's share of a decoder pass: append tokens to its cache, get logits of its last positions. */
+typedef struct sotto__step {
+    sotto__seq *seq;
+    const sotto__window *window;
+    const int32_t *tokens; /* n_tokens >= 1; seq length + n_tokens <= n_text_ctx */
+    size_t n_tokens;
+    float *logits; /* [n_logits, V] for the last n_logits of the tokens */
+    size_t n_logits;
+    float *cross_scores; /* NULL, or [n_alignment_heads, n_tokens, T]: raw scaled q.k scores before softmax ("qk") */
+} sotto__step;
+
+/* One decoder pass over all steps together. Counts its seconds under `stage` (PREFILL, DECODE or WORDS), one decoder
+ * step, and multiply-adds. Sequences of one call must be distinct. */
+sotto_status sotto__decoder_forward(sotto__runtime *rt, sotto__step *steps, size_t n_steps, sotto_stage stage,
+                                    sotto_error *err);
+
+#endif

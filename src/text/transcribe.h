@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * Features in, segments out: the window loop of whisper.transcribe (seek, prompts, fallback, segments, words). */
+#ifndef SOTTO_TEXT_TRANSCRIBE_H
+#define SOTTO_TEXT_TRANSCRIBE_H
+
+#include "audio/features.h"
+#include "model/runtime.h"
+
+typedef struct sotto__transcript sotto__transcript; /* segments with owned text, tokens and words, growing */
+
+sotto_status sotto__transcript_create(sotto__transcript **out, sotto_error *err);
+void sotto__transcript_free(sotto__transcript *t);
+
+/* Fills `t` (emptied first) from finished features. Calls options->on_progress after every window. Adds tokens_*,
+ * fallbacks, windows_skipped to the runtime's counts. Returns SOTTO_EINVAL naming the option for bad options. */
+sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
+                               sotto__transcript *t, sotto_error *err);
+
+/* Sets result's text, language, language_probability, segments and n_segments to what `t` owns (valid until it
+ * changes). */
+void sotto__transcript_view(const sotto__transcript *t, sotto_result *result);
+
+#endif
