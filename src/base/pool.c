@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ * The worker pool: jobs are handed over by a generation counter that workers spin on for some microseconds before they
+ * sleep on a futex-backed condition variable, so that the many short products of a decoder step cost little to spread.
+ */
+#include "base/pool.h"
+#include "base/checked.h"
+#include "base/error.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { MAX_THREADS = 256, SPINS = 20000 };
+
+struct sotto__pool {
+    int threads;   /* the caller counts as one */
+    int n_workers; /* threads - 1 once all have started */
+    pthread_t *workers;
+    pthread_mutex_t turn;  /* held by the caller that runs a job */
+    pthread_mutex_t sleep; /* guards `wake` */
+    pthread_cond_t wake;
+    atomic_uint generation; /* a new value is a new job */
+    atomic_bool stop;
+    atomic_int sleepers;
+    /* the job: written under `turn` before `generation` is raised */
+    sotto__task *task;
+    void *arg;
+    size_t n;
+    atomic_size_t next; /* next index to claim */
+    atomic_int running; /* workers that have not finished this job */
+};
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void work(sotto__pool *p)
+{
+    for (;;) {
+        size_t i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
+        if (i >= p->n) return;
+        p->task(p->arg, i);
+    }
+}
+
+/* Blocks until the generation differs from `seen`; returns the new one. */
+static unsigned await_job(sotto__pool *p, unsigned seen)
+{
+    unsigned now;
+    for (int i = 0; i < SPINS; i++) {
+        now = atomic_load_explicit(&p->generation, memory_order_acquire);
+        if (now != seen) return now;
+        relax();
+    }
+    pthread_mutex_lock(&p->sleep);
+    atomic_fetch_add(&p->sleepers, 1);
+    while ((now = atomic_load(&p->generation)) == seen) pthread_cond_wait(&p->wake, &p->sleep);
+    atomic_fetch_sub(&p->sleepers, 1);
+    pthread_mutex_unlock(&p->sleep);
+    return now;
+}
+
+static void *worker_main(void *arg)
+{
+    sotto__pool *p = arg;
+    unsigned seen = 0;
+    for (;;) {
+        seen = await_job(p, seen);
+        if (atomic_load(&p->stop)) return NULL;
+        work(p);
+        atomic_fetch_sub_explicit(&p->running, 1, memory_order_release);
+    }
+}
+
+/* Raises the generation and wakes whoever sleeps. A worker raises `sleepers` before it looks at the generation for the
+ * last time, and we raise the generation before we look at `sleepers`: one of the two sees the other. */
+static void publish(sotto__pool *p)
+{
+    atomic_fetch_add(&p->generation, 1);
+    if (atomic_load(&p->sleepers) > 0) {
+        pthread_mutex_lock(&p->sleep);
+        pthread_cond_broadcast(&p->wake);
+        pthread_mutex_unlock(&p->sleep);
+    }
+}
+
+static int affinity_processors(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int n = CPU_COUNT(&set);
+    return n > 0 ? n : 1;
+}
+
+sotto_status sotto__pool_create(sotto__pool **out, int threads, sotto_error *err)
+{
+    sotto__pool *p;
+    *out = NULL;
+    if (threads == 0) threads = affinity_processors();
+    if (threads < 0 || threads > MAX_THREADS)
+        return sotto__fail(err, SOTTO_EINVAL, "threads is %d, expected 0 to %d", threads, MAX_THREADS);
+    p = calloc(1, sizeof *p);
+    if (!p) return sotto__fail_nomem(err, "thread pool");
+    p->threads = threads;
+    pthread_mutex_init(&p->turn, NULL);
+    pthread_mutex_init(&p->sleep, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    p->workers = calloc((size_t)threads, sizeof *p->workers);
+    if (!p->workers) {
+        sotto__pool_free(p);
+        return sotto__fail_nomem(err, "thread pool");
+    }
+    while (p->n_workers < threads - 1) {
+        int rc = pthread_create(&p->workers[p->n_workers], NULL, worker_main, p);
+        if (rc) {
+            sotto__fail(err, SOTTO_ENOMEM, "cannot start worker thread %d of %d (error %d)", p->n_workers + 1,
+                        threads - 1, rc);
+            sotto__pool_free(p);
+            return SOTTO_ENOMEM;
+        }
+        p->n_workers++;
+    }
+    *out = p;
+    return SOTTO_OK;
+}
+
+void sotto__pool_free(sotto__pool *p)
+{
+    if (!p) return;
+    atomic_store(&p->stop, true);
+    publish(p);
+    for (int i = 0; i < p->n_workers; i++) pthread_join(p->workers[i], NULL);
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->sleep);
+    pthread_mutex_destroy(&p->turn);
+    free(p->workers);
+    free(p);
+}
+
+int sotto__pool_threads(const sotto__pool *p) { return p->threads; }
+
+void sotto__pool_run(sotto__pool *p, sotto__task *task, void *arg, size_t n)
+{
+    if (n == 0) return;
+    if (n == 1 || p->n_workers == 0) {
+        for (size_t i = 0; i < n; i++) task(arg, i);
+        return;
+    }
+    pthread_mutex_lock(&p->turn);
+    p->task = task;
+    p->arg = arg;
+    p->n = n;
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->running, p->n_workers, memory_order_relaxed);
+    publish(p);
+    work(p);
+    /* The caller's share is done; a worker descheduled in its last index may need a moment. */
+    for (int i = 0; atomic_load_explicit(&p->running, memory_order_acquire) > 0; i++) {
+        if (i < SPINS)
+            relax();
+        else
+            sched_yield();
+    }
+    pthread_mutex_unlock(&p->turn);
+}
