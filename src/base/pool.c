@@ -13,10 +13,16 @@
 
 enum { MAX_THREADS = 256, SPINS = 20000 };
 
+struct worker {
+    sotto__pool *pool;
+    pthread_t thread;
+    int number; /* 1 … threads - 1 */
+};
+
 struct sotto__pool {
     int threads;   /* the caller counts as one */
     int n_workers; /* threads - 1 once all have started */
-    pthread_t *workers;
+    struct worker *workers;
     pthread_mutex_t turn;  /* held by the caller that runs a job */
     pthread_mutex_t sleep; /* guards `wake` */
     pthread_cond_t wake;
@@ -40,12 +46,12 @@ static inline void relax(void)
 #endif
 }
 
-static void work(sotto__pool *p)
+static void work(sotto__pool *p, int thread)
 {
     for (;;) {
         size_t i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
         if (i >= p->n) return;
-        p->task(p->arg, i);
+        p->task(p->arg, i, thread);
     }
 }
 
@@ -68,12 +74,13 @@ static unsigned await_job(sotto__pool *p, unsigned seen)
 
 static void *worker_main(void *arg)
 {
-    sotto__pool *p = arg;
+    const struct worker *w = arg;
+    sotto__pool *p = w->pool;
     unsigned seen = 0;
     for (;;) {
         seen = await_job(p, seen);
         if (atomic_load(&p->stop)) return NULL;
-        work(p);
+        work(p, w->number);
         atomic_fetch_sub_explicit(&p->running, 1, memory_order_release);
     }
 }
@@ -118,7 +125,9 @@ sotto_status sotto__pool_create(sotto__pool **out, int threads, sotto_error *err
         return sotto__fail_nomem(err, "thread pool");
     }
     while (p->n_workers < threads - 1) {
-        int rc = pthread_create(&p->workers[p->n_workers], NULL, worker_main, p);
+        struct worker *w = &p->workers[p->n_workers];
+        *w = (struct worker){.pool = p, .number = p->n_workers + 1};
+        int rc = pthread_create(&w->thread, NULL, worker_main, w);
         if (rc) {
             sotto__fail(err, SOTTO_ENOMEM, "cannot start worker thread %d of %d (error %d)", p->n_workers + 1,
                         threads - 1, rc);
@@ -136,7 +145,7 @@ void sotto__pool_free(sotto__pool *p)
     if (!p) return;
     atomic_store(&p->stop, true);
     publish(p);
-    for (int i = 0; i < p->n_workers; i++) pthread_join(p->workers[i], NULL);
+    for (int i = 0; i < p->n_workers; i++) pthread_join(p->workers[i].thread, NULL);
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->sleep);
     pthread_mutex_destroy(&p->turn);
@@ -150,7 +159,7 @@ void sotto__pool_run(sotto__pool *p, sotto__task *task, void *arg, size_t n)
 {
     if (n == 0) return;
     if (n == 1 || p->n_workers == 0) {
-        for (size_t i = 0; i < n; i++) task(arg, i);
+        for (size_t i = 0; i < n; i++) task(arg, i, 0);
         return;
     }
     pthread_mutex_lock(&p->turn);
@@ -160,7 +169,7 @@ void sotto__pool_run(sotto__pool *p, sotto__task *task, void *arg, size_t n)
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
     atomic_store_explicit(&p->running, p->n_workers, memory_order_relaxed);
     publish(p);
-    work(p);
+    work(p, 0);
     /* The caller's share is done; a worker descheduled in its last index may need a moment. */
     for (int i = 0; atomic_load_explicit(&p->running, memory_order_acquire) > 0; i++) {
         if (i < SPINS)

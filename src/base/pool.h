@@ -7,15 +7,16 @@
 #include "sotto.h"
 
 typedef struct sotto__pool sotto__pool;
-typedef void sotto__task(void *arg, size_t index);
+/* `thread` is 0 … threads - 1 and tells scratch memory apart. */
+typedef void sotto__task(void *arg, size_t index, int thread);
 
 /* `threads` >= 1 counts the caller: threads - 1 workers are started. 0 = processors of the affinity mask. */
 sotto_status sotto__pool_create(sotto__pool **out, int threads, sotto_error *err);
 void sotto__pool_free(sotto__pool *pool);
 int sotto__pool_threads(const sotto__pool *pool);
 
-/* Calls task(arg, i) for i in 0 … n-1, spread over the threads, the caller among them; returns when all are done.
- * Callers on several threads take turns. Indices are claimed in order; a task must not call sotto__pool_run. */
+/* Calls task(arg, i, thread) for i in 0 … n-1, spread over the threads, the caller among them; returns when all are
+ * done. Callers on several threads take turns. Indices are claimed in order; a task must not call sotto__pool_run. */
 void sotto__pool_run(sotto__pool *pool, sotto__task *task, void *arg, size_t n);
 
 #endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * Linear layers: the products are OpenBLAS's, one block a task, and what follows (bias, GELU, residual) is done on the
+ * block while it is in cache. */
+#include "nn/linear.h"
+
+enum {
+    FEW_ROWS = 12,        /* up to here the weights are streamed once and every row is a matrix-vector product */
+    CHUNK_FLOATS = 24576, /* weights of one such task: 96 KiB, so that the second row finds them in the L2 cache */
+    BLOCK_ROWS = 192      /* rows of one product otherwise */
+};
+
+struct job {
+    const sotto__nn *nn;
+    const sotto__linear *layer;
+    const float *x;
+    float *y;
+    size_t ldx, ldy, rows, block;
+    sotto__epilogue epilogue;
+};
+
+/* Rows r of outputs o … o+n-1 after their product. */
+static void finish(const struct job *j, float *y, size_t o, size_t n)
+{
+    const sotto__ops *ops = j->nn->ops;
+    const float *bias = j->layer->bias ? j->layer->bias + o : NULL;
+    if (j->epilogue == SOTTO__GELU)
+        ops->bias_gelu(y, bias, n);
+    else if (bias)
+        ops->add(y, bias, n);
+}
+
+static void few_rows(void *arg, size_t index, int thread)
+{
+    const struct job *j = arg;
+    const size_t o = index * j->block, n = j->layer->out - o < j->block ? j->layer->out - o : j->block;
+    (void)thread;
+    for (size_t r = 0; r < j->rows; r++) {
+        float *y = j->y + r * j->ldy + o;
+        j->nn->ops->gemv(n, j->layer->in, j->layer->weight + o * j->layer->in, j->layer->in, j->x + r * j->ldx,
+                         j->epilogue == SOTTO__RESIDUAL ? 1.0f : 0.0f, y);
+        finish(j, y, o, n);
+    }
+}
+
+static void many_rows(void *arg, size_t index, int thread)
+{
+    const struct job *j = arg;
+    const size_t r0 = index * j->block, n = j->rows - r0 < j->block ? j->rows - r0 : j->block;
+    (void)thread;
+    j->nn->ops->gemm_nt(n, j->layer->out, j->layer->in, j->x + r0 * j->ldx, j->ldx, j->layer->weight, j->layer->in,
+                        j->epilogue == SOTTO__RESIDUAL ? 1.0f : 0.0f, j->y + r0 * j->ldy, j->ldy);
+    for (size_t r = r0; r < r0 + n; r++) finish(j, j->y + r * j->ldy, 0, j->layer->out);
+}
+
+void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
+                       float *y, size_t ldy, sotto__epilogue epilogue)
+{
+    struct job j = {nn, layer, x, y, ldx, ldy, rows, 0, epilogue};
+    if (rows == 0) return;
+    if (rows <= FEW_ROWS) {
+        j.block = CHUNK_FLOATS / layer->in;
+        if (j.block < 16) j.block = 16;
+        sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);
+    } else {
+        const size_t threads = (size_t)sotto__pool_threads(nn->pool);
+        j.block = BLOCK_ROWS;
+        if (rows < j.block * threads) j.block = (rows + threads - 1) / threads;
+        sotto__pool_run(nn->pool, many_rows, &j, (rows + j.block - 1) / j.block);
+    }
+}
+
+struct norm_job {
+    const sotto__nn *nn;
+    const sotto__norm *norm;
+    const float *x;
+    float *y;
+    size_t rows;
+};
+
+enum { NORM_ROWS = 128 };
+
+static void norm_rows(void *arg, size_t index, int thread)
+{
+    const struct norm_job *j = arg;
+    const size_t n = j->norm->n, r0 = index * NORM_ROWS, r1 = r0 + NORM_ROWS < j->rows ? r0 + NORM_ROWS : j->rows;
+    (void)thread;
+    for (size_t r = r0; r < r1; r++)
+        j->nn->ops->layer_norm(j->y + r * n, j->x + r * n, j->norm->gamma, j->norm->beta, n, 1e-5f);
+}
+
+void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *x, size_t rows, float *y)
+{
+    struct norm_job j = {nn, norm, x, y, rows};
+    sotto__pool_run(nn->pool, norm_rows, &j, (rows + NORM_ROWS - 1) / NORM_ROWS);
+}

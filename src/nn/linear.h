@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * Layers over the kernel table: linear layers with what follows them fused in, layer norms, attention. No I/O, no
+ * allocation, cannot fail. Shapes: rows x width, row-major. */
+#ifndef SOTTO_NN_LINEAR_H
+#define SOTTO_NN_LINEAR_H
+
+#include "base/pool.h"
+#include "nn/ops.h"
+
+/* What layers run on. */
+typedef struct sotto__nn {
+    const sotto__ops *ops;
+    sotto__pool *pool;
+} sotto__nn;
+
+/* y = x W^T + b */
+typedef struct sotto__linear {
+    const float *weight; /* [out, in] */
+    const float *bias;   /* [out] or NULL */
+    size_t in, out;
+} sotto__linear;
+
+typedef struct sotto__norm {
+    const float *gamma, *beta; /* [n] */
+    size_t n;
+} sotto__norm;
+
+typedef enum sotto__epilogue {
+    SOTTO__STORE,   /* y = x W^T + b */
+    SOTTO__GELU,    /* y = gelu(x W^T + b) */
+    SOTTO__RESIDUAL /* y += x W^T + b */
+} sotto__epilogue;
+
+/* y[rows, out] (stride ldy) from x[rows, in] (stride ldx; a stride below `in` lets rows overlap, which makes a
+ * convolution a product). Rows are split over the pool; few rows split the outputs instead. */
+void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
+                       float *y, size_t ldy, sotto__epilogue epilogue);
+
+/* y[rows, n] = norm(x[rows, n]) */
+void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *x, size_t rows, float *y);
+
+#endif

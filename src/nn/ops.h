@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ * The kernel table: everything that depends on the instruction set stands behind it. One table is picked when a model
+ * is opened and kept in it; layers (linear.c, attention.c, …) never ask what machine they run on.
+ *
+ * The elementwise kernels are written once (ops_body.inc) in terms of vectors and compiled per instruction set; the
+ * scalar table (vectors of one) is the definition that tests hold the others against. Matrix products come from gemm.c.
+ */
+#ifndef SOTTO_NN_OPS_H
+#define SOTTO_NN_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum sotto__isa { SOTTO__ISA_SCALAR, SOTTO__ISA_AVX2, SOTTO__ISA_AVX512, SOTTO__ISA_NEON } sotto__isa;
+
+typedef struct sotto__ops {
+    const char *name;
+    sotto__isa isa;
+    /* y[n] = (x - mean) / sqrt(var + eps) * gamma + beta; biased variance, as torch's LayerNorm */
+    void (*layer_norm)(float *y, const float *x, const float *gamma, const float *beta, size_t n, float eps);
+    /* x[n] = gelu(x + bias), exact (erf) form; bias may be NULL */
+    void (*bias_gelu)(float *x, const float *bias, size_t n);
+    /* y[n] += x[n] */
+    void (*add)(float *y, const float *x, size_t n);
+    /* x[n] = softmax(x[n] * scale) */
+    void (*softmax)(float *x, float scale, size_t n);
+    /* sum of a[i] * b[i] */
+    float (*dot)(const float *a, const float *b, size_t n);
+    /* y[n] += a * x[n] */
+    void (*axpy)(float *y, float a, const float *x, size_t n);
+    /* widening */
+    void (*from_f16)(float *y, const uint16_t *x, size_t n);
+    void (*from_bf16)(float *y, const uint16_t *x, size_t n);
+    /* Products, row-major: c[m,n] = a[m,k] b[n,k]^T + beta c (leading dimensions lda, ldb, ldc; beta 0 or 1) */
+    void (*gemm_nt)(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                    float *c, size_t ldc);
+    /* c[m,n] = a[m,k] b[k,n] + beta c */
+    void (*gemm_nn)(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                    float *c, size_t ldc);
+    /* y[m] = a[m,k] x[k] + beta y */
+    void (*gemv)(size_t m, size_t k, const float *a, size_t lda, const float *x, float beta, float *y);
+} sotto__ops;
+
+/* The best table that processor and OS offer, not above `ceiling` name ("scalar", "avx2", "avx512", "neon"; NULL = no
+ * limit). NULL when the name is unknown. */
+const sotto__ops *sotto__ops_pick(const char *ceiling);
+
+/* The tables this build and machine can run, at most `max`; returns how many. For tests. */
+size_t sotto__ops_all(const sotto__ops **out, size_t max);
+
+/* gemm.c: the only file that knows BLAS. */
+void sotto__gemm_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                    float *c, size_t ldc);
+void sotto__gemm_nn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                    float *c, size_t ldc);
+void sotto__gemv(size_t m, size_t k, const float *a, size_t lda, const float *x, float beta, float *y);
+/* Makes BLAS single-threaded: our pool spreads the work. Call before the first product. */
+void sotto__gemm_init(void);
+/* "openblas 0.3.21 Zen". Static string. */
+const char *sotto__gemm_info(void);
+
+#endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT
+ * The tables that ops_<isa>.c files define; only they and ops_pick.c include this. */
+#ifndef SOTTO_NN_OPS_TABLES_H
+#define SOTTO_NN_OPS_TABLES_H
+
+#include "nn/ops.h"
+
+extern const sotto__ops sotto__ops_scalar, sotto__ops_avx2, sotto__ops_avx512, sotto__ops_neon;
+
+#endif
