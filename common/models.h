@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * From the name of a model to its path on disk, the same for daemon and client. */
+#ifndef SOTTO_COMMON_MODELS_H
+#define SOTTO_COMMON_MODELS_H
+
+#include "sotto.h"
+
+/* The model used when none is named. */
+#define MODELS_DEFAULT "tiny.en"
+
+/* Finds model `name`, in this order: the path itself if it exists; $SOTTO_MODELS/name; models/name of the source tree
+ * that the program was built in (<its directory>/../../../models); $XDG_CACHE_HOME/sotto/name, by default
+ * ~/.cache/sotto/name. *out is the caller's, for free(). SOTTO_ENOTFOUND names every place looked in. Names from remote
+ * callers must pass models_is_plain_name() first. */
+SOTTO_MUST_USE sotto_status models_resolve(const char *name, char **out, sotto_error *err);
+
+/* Not a path: letters, digits, '.', '-', '_' only, and no '.' at the start. */
+bool models_is_plain_name(const char *name);
+
+#endif
