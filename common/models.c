@@ -54,7 +54,7 @@ sotto_status models_resolve(const char *name, char **out, sotto_error *err)
 {
     const char *set = getenv("SOTTO_MODELS");
     char *places[3] = {set && *set ? strdup(set) : NULL, source_tree_models(), cache_models()};
-    char looked[400] = "";
+    char looked[400] = "the current directory";
     sotto_status st = SOTTO_OK;
     *out = NULL;
     if (!*name) {
@@ -77,7 +77,7 @@ sotto_status models_resolve(const char *name, char **out, sotto_error *err)
             snprintf(looked + used, sizeof looked - used, ", %s", places[i]);
         }
         if (!*out && st == SOTTO_OK)
-            st = options_fail(err, SOTTO_ENOTFOUND, "model \"%.60s\" is not here%s; get it with: models/fetch %.60s",
+            st = options_fail(err, SOTTO_ENOTFOUND, "model \"%.60s\" is in none of %s; get it with: models/fetch %.60s",
                               name, looked, name);
     }
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) free(places[i]);
