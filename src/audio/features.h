@@ -27,6 +27,9 @@ typedef struct sotto__features sotto__features;
 sotto_status sotto__features_open(sotto__features **out, size_t n_mels, const float *filters, sotto_error *err);
 void sotto__features_free(sotto__features *f);
 
+/* Bytes of frames kept in memory (48 MiB unless set) before the rest goes to a file. Before the first push. */
+void sotto__features_set_memory(sotto__features *f, size_t bytes);
+
 /* Appends n samples; any chunking gives bit-identical features. */
 sotto_status sotto__features_push(sotto__features *f, const float *samples, size_t n, sotto_error *err);
 
