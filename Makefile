@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+# Thin front for people: every target is one or two commands of CMake, CTest or a script that you can type yourself.
+#
+#   make transcribe [AUDIO=file] [MODEL=tiny.en]   transcribe a recording, from nothing
+#   make test                                      build and run every test that this machine can run
+#   make serve                                     run the daemon here until Ctrl-C
+#   make help                                      the rest
+
+PRESET ?= release
+MODEL ?= tiny.en
+ADDRESS ?= 127.0.0.1:8177
+PREFIX ?= /usr/local
+BUILD := build/$(PRESET)
+BIN := $(BUILD)/bin
+PYTHON := .venv/bin/python
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := build
+.PHONY: help deps test-deps build models transcribe serve test asan bench install clean test-docker
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo "make build | deps | install [PREFIX=/usr/local] | asan | bench | test-docker | clean"
+
+deps:
+	@tools/deps build fetch
+
+test-deps:
+	@tools/deps build fetch test
+
+$(BUILD)/CMakeCache.txt:
+	@mkdir -p $(BUILD)
+	@cmake --preset $(PRESET) >$(BUILD)/configure.log 2>&1 || { tail -20 $(BUILD)/configure.log; exit 1; }
+
+build: deps $(BUILD)/CMakeCache.txt
+	@echo "build: $(PRESET) into $(BIN)"
+	@cmake --build --preset $(PRESET) -- --quiet
+
+models: deps
+	@models/fetch $(MODEL)
+
+transcribe: build models
+	@audio='$(AUDIO)'; audio=$${audio:-$$(tools/sample)} && tools/transcribe $(BIN) $(MODEL) $(ADDRESS) "$$audio"
+
+serve: build models
+	@echo "serve: http://$(ADDRESS) with $(MODEL), Ctrl-C ends it"
+	@exec $(BIN)/sottod --model $(MODEL) --listen $(ADDRESS)
+
+# The virtual environment of the tests, made again when its list changes.
+.venv/.complete: tests/requirements.txt
+	@echo "test: Python packages of tests/requirements.txt into .venv"
+	@rm -rf .venv && python3 -m venv .venv
+	@.venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+test: test-deps $(BUILD)/CMakeCache.txt
+	@$(MAKE) --no-print-directory .venv/.complete build
+	@models/fetch tiny.en base silero-vad
+	@cmake -DSOTTO_TEST_PYTHON=$(CURDIR)/$(PYTHON) $(BUILD) >>$(BUILD)/configure.log
+	@tests/run $(PRESET)
+
+asan:
+	@$(MAKE) --no-print-directory test PRESET=asan
+
+bench: build
+	@models/fetch tiny.en base
+	@bench/compare
+
+install: build
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+test-docker:
+	@tests/docker/run_steps
+
+clean:
+	@rm -rf build .venv .cache

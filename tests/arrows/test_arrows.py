@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Who may include whom: the arrows of docs/ARCHITECTURE.md, read from the #include lines of the tree.
+
+base <- nn <- {audio, model} <- text <- {report, out} <- sotto.c <- sotto.h <- {server, client}, and base <- tokens <-
+model, where "tokens" is the part of src/text that knows bytes, Unicode and vocabularies but no model. What looks
+another way is listed in EXTRA with its reason; an entry that no file needs any more fails too.
+"""
+
+import os
+import re
+import sys
+import unittest
+from pathlib import Path
+
+ROOT = Path(os.environ.get("SOTTO_SOURCE") or Path(__file__).resolve().parents[2])
+
+# Files of src/text, without suffix, that stand below the model: an open model owns its tokenizer.
+TOKENS = {"bpe", "languages", "strip", "token_words", "tokenizer", "unicode", "vocab"}
+
+# Room -> rooms whose headers it may include (its own always). "sotto" is src/sotto.c, "api" is include/sotto.h.
+ARROWS = {
+    "base": {"api"},
+    "nn": {"api", "base"},
+    "audio": {"api", "base", "nn"},
+    "tokens": {"api", "base"},
+    "model": {"api", "base", "nn", "tokens"},
+    "text": {"api", "base", "nn", "audio", "tokens", "model"},
+    "report": {"api", "base", "nn", "tokens", "model"},
+    "out": {"api", "base", "tokens", "report"},
+    "sotto": {"api", "base", "nn", "audio", "tokens", "model", "text", "report", "out"},
+    "common": {"api"},
+    "server": {"api", "common"},
+    "client": {"api", "common"},
+}
+
+# (file, header): why this one arrow is drawn all the same.
+EXTRA = {
+    ("src/model/model.c", "audio/features.h"): "the model checks its input length against the window of the features",
+}
+
+# Header of a library -> the only file that includes it.
+ONLY = {
+    r"cblas\.h": "src/nn/gemm.c",
+    r"sndfile\.h": "src/audio/decode_sndfile.c",
+    r"soxr\.h": "src/audio/resample.c",
+    r"kiss_fftr?\.h": "src/audio/fft.c",
+    r"lib(av\w+|swresample)/.*": "src/audio/decode_ffmpeg.c",
+    r"microhttpd\.h": "server/http.c",
+    r"portaudio\.h": "client/mic.c",
+    r"curl/.*": "client/http.c",
+}
+
+LONGEST = 800  # lines; longer files are split along the path of the data
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def sources():
+    """Every C file of the project by its path from the root."""
+    for folder in ("include", "src", "common", "server", "client", "tools", "tests"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".c", ".h", ".inc", ".def") and path.is_file():
+                yield path.relative_to(ROOT).as_posix()
+
+
+def room(name):
+    parts = name.split("/")
+    if parts[0] == "src":
+        if parts[1] == "text" and parts[2].split(".")[0] in TOKENS:
+            return "tokens"
+        return parts[1] if len(parts) > 2 else "sotto"
+    return "api" if parts[0] == "include" else parts[0]
+
+
+def resolve(name, header):
+    """The file of the project that ``#include "header"`` in ``name`` means, or None."""
+    beside = (ROOT / name).parent / header
+    for path in (beside, ROOT / "src" / header, ROOT / "common" / header, ROOT / "include" / header):
+        if path.is_file():
+            return path.resolve().relative_to(ROOT.resolve()).as_posix()
+    return None
+
+
+def includes(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)  # examples in comments are not includes
+    return INCLUDE.findall(text)
+
+
+class Arrows(unittest.TestCase):
+    def test_rooms_include_only_what_the_arrows_allow(self):
+        wrong, used, looked = [], set(), 0
+        for name in sources():
+            if room(name) not in ARROWS:
+                continue
+            for quote, header in includes(name):
+                target = resolve(name, header)
+                if target is None:
+                    if quote == '"':
+                        wrong.append(f'{name} includes "{header}", which is no file of the project')
+                    continue
+                looked += 1
+                if (name, header) in EXTRA:
+                    used.add((name, header))
+                elif room(target) != room(name) and room(target) not in ARROWS[room(name)]:
+                    wrong.append(f"{name} ({room(name)}) includes {target} ({room(target)})")
+        wrong += [f"EXTRA allows {pair}, which nothing needs" for pair in EXTRA if pair not in used]
+        self.assertFalse(wrong, "\n" + "\n".join(wrong))
+        self.assertGreater(looked, 50, "includes of the project's own headers")
+
+    def test_each_library_is_known_to_one_file(self):
+        wrong, seen = [], set()
+        for name in sources():
+            if room(name) == "tests":
+                continue
+            for _, header in includes(name):
+                for pattern, owner in ONLY.items():
+                    if not re.fullmatch(pattern, header):
+                        continue
+                    seen.add(pattern)
+                    if name != owner:
+                        wrong.append(f"{name} includes <{header}>, which only {owner} may")
+        wrong += [f"no file includes {pattern}, {ONLY[pattern]} should" for pattern in ONLY if pattern not in seen]
+        self.assertFalse(wrong, "\n" + "\n".join(wrong))
+
+    def test_public_header_includes_only_the_three_standard_headers(self):
+        self.assertEqual(
+            sorted(header for _, header in includes("include/sotto.h")), ["stdbool.h", "stddef.h", "stdint.h"]
+        )
+
+    def test_no_file_is_too_long(self):
+        long = []
+        for name in sources():
+            lines = (ROOT / name).read_text(encoding="utf-8").count("\n")
+            if lines > LONGEST:
+                long.append(f"{name}: {lines} lines")
+        self.assertFalse(long, f"\nlonger than {LONGEST} lines:\n" + "\n".join(long))
+
+    def test_every_source_names_its_licence(self):
+        bare = [n for n in sources() if "SPDX-License-Identifier: MIT" not in (ROOT / n).read_text("utf-8")[:300]]
+        self.assertFalse(bare, "\nno SPDX line:\n" + "\n".join(bare))
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())
