@@ -28,9 +28,9 @@ typedef struct sotto__ops {
     float (*dot)(const float *a, const float *b, size_t n);
     /* y[n] += a * x[n] */
     void (*axpy)(float *y, float a, const float *x, size_t n);
-    /* widening */
-    void (*from_f16)(float *y, const uint16_t *x, size_t n);
-    void (*from_bf16)(float *y, const uint16_t *x, size_t n);
+    /* widening of n values; x needs no alignment */
+    void (*from_f16)(float *y, const void *x, size_t n);
+    void (*from_bf16)(float *y, const void *x, size_t n);
     /* Products, row-major: c[m,n] = a[m,k] b[n,k]^T + beta c (leading dimensions lda, ldb, ldc; beta 0 or 1) */
     void (*gemm_nt)(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                     float *c, size_t ldc);

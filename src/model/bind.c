@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT
+ * Weight file -> parameters: one table says, for every tensor, what each format calls it, its shape, the part it counts
+ * to and where it goes. Formats differ in one thing only: CTranslate2 stacks q, k, v; the others store them apart. */
+#include "model/model.h"
+#include "base/error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Sizes in the table, resolved per model. */
+enum size { ONE, D, D2, D3, D4, MELS, KERNEL, T_AUDIO, T_TEXT, VOCAB, SIZES };
+
+enum where { GLOBAL, ENCODER, DECODER };
+
+struct row {
+    enum where where;
+    size_t field; /* offset of the float * in sotto__params or sotto__block */
+    sotto_part part;
+    enum size shape[3]; /* of the whole destination; ONE = no such dimension */
+    int slice, slices;  /* this tensor fills slice `slice` of `slices` along the first dimension */
+    int key_slice;      /* this tensor's slice that is padding when all zero (a stacked bias), -1 = none */
+    const char *name[SOTTO__FILE_FORMATS]; /* by sotto__file_format; NULL = not in that format; %d = layer */
+};
+
+#define P(f) offsetof(sotto__params, f)
+#define B(f) offsetof(sotto__block, f)
+#define OA "encoder.blocks.%d."
+#define OT "decoder.blocks.%d."
+#define CA "encoder/layer_%d/"
+#define CT "decoder/layer_%d/"
+#define HA "model.encoder.layers.%d."
+#define HT "model.decoder.layers.%d."
+
+// clang-format off
+static const struct row table[] = {
+    /* where, field, part, shape, slice, slices, key_slice, {CTranslate2, ggml (openai-whisper's names), Hugging Face} */
+    {GLOBAL, P(conv1_w), SOTTO_PART_CONV, {D, MELS, KERNEL}, 0, 1, -1, {"encoder/conv1/weight", "encoder.conv1.weight", "model.encoder.conv1.weight"}},
+    {GLOBAL, P(conv1_b), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv1/bias", "encoder.conv1.bias", "model.encoder.conv1.bias"}},
+    {GLOBAL, P(conv2_w), SOTTO_PART_CONV, {D, D, KERNEL}, 0, 1, -1, {"encoder/conv2/weight", "encoder.conv2.weight", "model.encoder.conv2.weight"}},
+    {GLOBAL, P(conv2_b), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv2/bias", "encoder.conv2.bias", "model.encoder.conv2.bias"}},
+    {GLOBAL, P(audio_positions), SOTTO_PART_ENCODER_POSITIONS, {T_AUDIO, D, ONE}, 0, 1, -1, {"encoder/position_encodings/encodings", "encoder.positional_embedding", "model.encoder.embed_positions.weight"}},
+    {GLOBAL, P(encoder_norm_g), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/gamma", "encoder.ln_post.weight", "model.encoder.layer_norm.weight"}},
+    {GLOBAL, P(encoder_norm_b), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/beta", "encoder.ln_post.bias", "model.encoder.layer_norm.bias"}},
+    {GLOBAL, P(embedding), SOTTO_PART_TOKEN_EMBEDDING, {VOCAB, D, ONE}, 0, 1, -1, {"decoder/embeddings/weight", "decoder.token_embedding.weight", "model.decoder.embed_tokens.weight"}},
+    {GLOBAL, P(text_positions), SOTTO_PART_DECODER_POSITIONS, {T_TEXT, D, ONE}, 0, 1, -1, {"decoder/position_encodings/encodings", "decoder.positional_embedding", "model.decoder.embed_positions.weight"}},
+    {GLOBAL, P(decoder_norm_g), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/gamma", "decoder.ln.weight", "model.decoder.layer_norm.weight"}},
+    {GLOBAL, P(decoder_norm_b), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/beta", "decoder.ln.bias", "model.decoder.layer_norm.bias"}},
+
+#define SELF_ATTENTION(where, part, norm_part, C, O, H) \
+    {where, B(self_norm_g), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/layer_norm/gamma", O "attn_ln.weight", H "self_attn_layer_norm.weight"}}, \
+    {where, B(self_norm_b), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/layer_norm/beta", O "attn_ln.bias", H "self_attn_layer_norm.bias"}}, \
+    {where, B(qkv_w), part, {D3, D, ONE}, 0, 1, -1, {C "self_attention/linear_0/weight", NULL, NULL}}, \
+    {where, B(qkv_w), part, {D3, D, ONE}, 0, 3, -1, {NULL, O "attn.query.weight", H "self_attn.q_proj.weight"}}, \
+    {where, B(qkv_w), part, {D3, D, ONE}, 1, 3, -1, {NULL, O "attn.key.weight", H "self_attn.k_proj.weight"}}, \
+    {where, B(qkv_w), part, {D3, D, ONE}, 2, 3, -1, {NULL, O "attn.value.weight", H "self_attn.v_proj.weight"}}, \
+    {where, B(qkv_b), part, {D3, ONE, ONE}, 0, 1, 1, {C "self_attention/linear_0/bias", NULL, NULL}}, \
+    {where, B(qkv_b), part, {D3, ONE, ONE}, 0, 3, -1, {NULL, O "attn.query.bias", H "self_attn.q_proj.bias"}}, \
+    {where, B(qkv_b), part, {D3, ONE, ONE}, 2, 3, -1, {NULL, O "attn.value.bias", H "self_attn.v_proj.bias"}}, \
+    {where, B(self_out_w), part, {D, D, ONE}, 0, 1, -1, {C "self_attention/linear_1/weight", O "attn.out.weight", H "self_attn.out_proj.weight"}}, \
+    {where, B(self_out_b), part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/linear_1/bias", O "attn.out.bias", H "self_attn.out_proj.bias"}},
+#define MLP(where, part, norm_part, C, O, H) \
+    {where, B(mlp_norm_g), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/layer_norm/gamma", O "mlp_ln.weight", H "final_layer_norm.weight"}}, \
+    {where, B(mlp_norm_b), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/layer_norm/beta", O "mlp_ln.bias", H "final_layer_norm.bias"}}, \
+    {where, B(up_w), part, {D4, D, ONE}, 0, 1, -1, {C "ffn/linear_0/weight", O "mlp.0.weight", H "fc1.weight"}}, \
+    {where, B(up_b), part, {D4, ONE, ONE}, 0, 1, -1, {C "ffn/linear_0/bias", O "mlp.0.bias", H "fc1.bias"}}, \
+    {where, B(down_w), part, {D, D4, ONE}, 0, 1, -1, {C "ffn/linear_1/weight", O "mlp.2.weight", H "fc2.weight"}}, \
+    {where, B(down_b), part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/linear_1/bias", O "mlp.2.bias", H "fc2.bias"}},
+
+    SELF_ATTENTION(ENCODER, SOTTO_PART_ENCODER_ATTENTION, SOTTO_PART_ENCODER_NORM, CA, OA, HA)
+    MLP(ENCODER, SOTTO_PART_ENCODER_MLP, SOTTO_PART_ENCODER_NORM, CA, OA, HA)
+    SELF_ATTENTION(DECODER, SOTTO_PART_DECODER_SELF_ATTENTION, SOTTO_PART_DECODER_NORM, CT, OT, HT)
+    {DECODER, B(cross_norm_g), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/gamma", OT "cross_attn_ln.weight", HT "encoder_attn_layer_norm.weight"}},
+    {DECODER, B(cross_norm_b), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/beta", OT "cross_attn_ln.bias", HT "encoder_attn_layer_norm.bias"}},
+    {DECODER, B(cross_q_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, D, ONE}, 0, 1, -1, {CT "attention/linear_0/weight", OT "cross_attn.query.weight", HT "encoder_attn.q_proj.weight"}},
+    {DECODER, B(cross_q_b), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_0/bias", OT "cross_attn.query.bias", HT "encoder_attn.q_proj.bias"}},
+    {DECODER, B(cross_kv_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 0, 1, -1, {CT "attention/linear_1/weight", NULL, NULL}},
+    {DECODER, B(cross_kv_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 0, 2, -1, {NULL, OT "cross_attn.key.weight", HT "encoder_attn.k_proj.weight"}},
+    {DECODER, B(cross_kv_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.weight", HT "encoder_attn.v_proj.weight"}},
+    {DECODER, B(cross_kv_b), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, ONE, ONE}, 0, 1, 0, {CT "attention/linear_1/bias", NULL, NULL}},
+    {DECODER, B(cross_kv_b), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, ONE, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.bias", HT "encoder_attn.v_proj.bias"}},
+    {DECODER, B(cross_out_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, D, ONE}, 0, 1, -1, {CT "attention/linear_2/weight", OT "cross_attn.out.weight", HT "encoder_attn.out_proj.weight"}},
+    {DECODER, B(cross_out_b), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_2/bias", OT "cross_attn.out.bias", HT "encoder_attn.out_proj.bias"}},
+    MLP(DECODER, SOTTO_PART_DECODER_MLP, SOTTO_PART_DECODER_NORM, CT, OT, HT)
+};
+// clang-format on
+
+enum { ROWS = sizeof table / sizeof table[0], CHUNK = 1 << 19 };
+
+/* One tensor to widen into its place. */
+struct copy {
+    const sotto__tensor *tensor;
+    float *to;
+    bool conv; /* [out, in, 3] -> [out, 3, in] */
+};
+
+struct binder {
+    sotto_model *model;
+    const sotto__weights *w;
+    size_t sizes[SIZES];
+    size_t floats; /* of the whole block */
+    struct copy *copies;
+    size_t n_copies, copies_cap;
+};
+
+static size_t layers_of(const struct binder *b, enum where where)
+{
+    const sotto_model_info *info = &b->model->info;
+    return where == GLOBAL ? 1 : (size_t)(where == ENCODER ? info->n_audio_layer : info->n_text_layer);
+}
+
+static size_t whole_size(const struct binder *b, const struct row *row)
+{
+    return b->sizes[row->shape[0]] * b->sizes[row->shape[1]] * b->sizes[row->shape[2]];
+}
+
+static float **field_of(const struct binder *b, const struct row *row, size_t layer)
+{
+    sotto__params *p = &b->model->params;
+    char *base = row->where == GLOBAL    ? (char *)p
+                 : row->where == ENCODER ? (char *)&p->encoder[layer]
+                                         : (char *)&p->decoder[layer];
+    return (float **)(void *)(base + row->field);
+}
+
+/* ---- dimensions ---- */
+
+static size_t count_layers(const sotto__weights *w, const char *pattern)
+{
+    char name[160];
+    for (size_t n = 0;; n++) {
+        snprintf(name, sizeof name, pattern, (int)n);
+        if (n > 1000 || !sotto__weights_find(w, name)) return n;
+    }
+}
+
+static size_t dim_of(const sotto__weights *w, const char *name, int dim)
+{
+    const sotto__tensor *t = sotto__weights_find(w, name);
+    return t && dim < t->rank ? t->dims[dim] : 0;
+}
+
+/* What the header does not say is read off the tensors' shapes (CTranslate2 says nearly nothing). */
+static void infer_dims(const sotto__weights *w, sotto__dims *d)
+{
+    *d = w->dims;
+    if (w->format != SOTTO__CTRANSLATE2) return;
+    d->n_audio_state = d->n_text_state = dim_of(w, "encoder/conv1/weight", 0);
+    d->n_mels = dim_of(w, "encoder/conv1/weight", 1);
+    d->n_audio_ctx = dim_of(w, "encoder/position_encodings/encodings", 0);
+    d->n_vocab = dim_of(w, "decoder/embeddings/weight", 0);
+    d->n_text_ctx = dim_of(w, "decoder/position_encodings/encodings", 0);
+    d->n_audio_layer = count_layers(w, CA "ffn/linear_0/weight");
+    d->n_text_layer = count_layers(w, CT "ffn/linear_0/weight");
+    if (d->n_audio_head == 0) d->n_audio_head = d->n_audio_state / 64;
+    if (d->n_text_head == 0) d->n_text_head = d->n_text_state / 64;
+}
+
+static sotto_status check_dims(struct binder *b, sotto_error *err)
+{
+    sotto_model_info *info = &b->model->info;
+    sotto__dims d;
+    infer_dims(b->w, &d);
+    const struct {
+        const char *name;
+        size_t value, low, high;
+        int32_t *to;
+    } limits[] = {
+        {"n_mels", d.n_mels, 1, 512, &info->n_mels},
+        {"n_audio_ctx", d.n_audio_ctx, 1500, 1500, &info->n_audio_ctx},
+        {"n_audio_state", d.n_audio_state, 8, 16384, &info->n_audio_state},
+        {"n_audio_head", d.n_audio_head, 1, 256, &info->n_audio_head},
+        {"n_audio_layer", d.n_audio_layer, 1, 256, &info->n_audio_layer},
+        {"n_vocab", d.n_vocab, 51864, 60000, &info->n_vocab},
+        {"n_text_ctx", d.n_text_ctx, 16, 8192, &info->n_text_ctx},
+        {"n_text_state", d.n_text_state, d.n_audio_state, d.n_audio_state, &info->n_text_state},
+        {"n_text_head", d.n_text_head, 1, 256, &info->n_text_head},
+        {"n_text_layer", d.n_text_layer, 1, 256, &info->n_text_layer},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        if (limits[i].value < limits[i].low || limits[i].value > limits[i].high)
+            return sotto__fail(err, SOTTO_EFORMAT, "%s: %s is %zu, expected %zu to %zu", b->w->file, limits[i].name,
+                               limits[i].value, limits[i].low, limits[i].high);
+        *limits[i].to = (int32_t)limits[i].value;
+    }
+    if (d.n_audio_state % d.n_audio_head || d.n_text_state % d.n_text_head)
+        return sotto__fail(err, SOTTO_EFORMAT, "%s: state width %zu is no multiple of %zu audio and %zu text heads",
+                           b->w->file, d.n_audio_state, d.n_audio_head, d.n_text_head);
+    b->sizes[ONE] = 1;
+    b->sizes[D] = d.n_audio_state;
+    b->sizes[D2] = 2 * d.n_audio_state;
+    b->sizes[D3] = 3 * d.n_audio_state;
+    b->sizes[D4] = 4 * d.n_audio_state;
+    b->sizes[MELS] = d.n_mels;
+    b->sizes[KERNEL] = 3;
+    b->sizes[T_AUDIO] = d.n_audio_ctx;
+    b->sizes[T_TEXT] = d.n_text_ctx;
+    b->sizes[VOCAB] = d.n_vocab;
+    return SOTTO_OK;
+}
+
+/* ---- placing ---- */
+
+/* Gives every field its place in one block: the first row of a field decides. Each starts on a cache line. */
+static sotto_status place(struct binder *b, sotto_error *err)
+{
+    sotto_model *m = b->model;
+    for (int pass = 0; pass < 2; pass++) {
+        size_t at = 0;
+        for (size_t i = 0; i < ROWS; i++) {
+            const struct row *row = &table[i];
+            if (i > 0 && row->field == table[i - 1].field && row->where == table[i - 1].where) continue;
+            for (size_t l = 0; l < layers_of(b, row->where); l++) {
+                if (pass == 1) *field_of(b, row, l) = m->block + at;
+                at += (whole_size(b, row) + 15) / 16 * 16;
+            }
+        }
+        if (pass == 0) {
+            const size_t huge = 2u << 20, bytes = (at * sizeof(float) + huge - 1) / huge * huge;
+            m->block = aligned_alloc(huge, bytes);
+            if (!m->block) return sotto__fail_nomem(err, "model parameters");
+            madvise(m->block, bytes, MADV_HUGEPAGE); /* fewer faults while filling; failing is fine */
+            b->floats = at;
+        }
+    }
+    return SOTTO_OK;
+}
+
+static void format_shape(char *out, size_t cap, const size_t *dims, int rank)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (int i = 0; i < rank && at < cap; i++)
+        at += (size_t)snprintf(out + at, cap - at, i ? " x %zu" : "%zu", dims[i]);
+}
+
+/* Dimensions of 1 do not matter: ggml writes conv biases as [D, 1]. */
+static int squeeze(size_t *out, const size_t *dims, int rank)
+{
+    int n = 0;
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] != 1) out[n++] = dims[i];
+    }
+    return n;
+}
+
+static bool all_zero(const sotto__tensor *t, size_t first, size_t n)
+{
+    const size_t bytes = t->precision == SOTTO_PRECISION_F32 ? 4 : 2;
+    const unsigned char *p = (const unsigned char *)t->data + first * bytes;
+    for (size_t i = 0; i < n * bytes; i++) {
+        if (p[i]) return false;
+    }
+    return true;
+}
+
+static sotto_status bind_tensor(struct binder *b, const struct row *row, size_t layer, sotto_error *err)
+{
+    sotto_model_info *info = &b->model->info;
+    char name[160], found[96], wanted[96];
+    size_t dims[3], want[3], have[SOTTO__MAX_RANK];
+    const sotto__tensor *t;
+    snprintf(name, sizeof name, row->name[b->w->format], (int)layer);
+    t = sotto__weights_find(b->w, name);
+    /* Some Hugging Face files were saved without the outer "model." */
+    if (!t && b->w->format == SOTTO__HUGGINGFACE) t = sotto__weights_find(b->w, name + strlen("model."));
+    if (!t) return sotto__fail(err, SOTTO_EFORMAT, "%s: tensor %s is missing", b->w->file, name);
+    for (int i = 0; i < 3; i++) dims[i] = b->sizes[row->shape[i]];
+    dims[0] /= (size_t)row->slices;
+    const int want_rank = squeeze(want, dims, 3), have_rank = squeeze(have, t->dims, t->rank);
+    if (want_rank != have_rank || memcmp(want, have, (size_t)want_rank * sizeof *want) != 0) {
+        format_shape(wanted, sizeof wanted, want, want_rank);
+        format_shape(found, sizeof found, t->dims, t->rank);
+        return sotto__fail(err, SOTTO_EFORMAT, "%s: tensor %s is %s, expected %s", b->w->file, name, found, wanted);
+    }
+    if (!sotto__grow(&b->copies, &b->copies_cap, b->n_copies + 1, sizeof *b->copies))
+        return sotto__fail_nomem(err, "list of tensors");
+    b->copies[b->n_copies++] =
+        (struct copy){t, *field_of(b, row, layer) + (size_t)row->slice * t->elements, row->shape[2] == KERNEL};
+    /* A stacked bias holds zeros where the model has no parameter: they are bytes in the file, but not parameters. */
+    size_t parameters = t->elements;
+    if (row->key_slice >= 0) {
+        const size_t n = b->sizes[D];
+        if (all_zero(t, (size_t)row->key_slice * n, n)) parameters -= n;
+    }
+    info->part_parameters[row->part] += parameters;
+    info->parameters += parameters;
+    info->stored_bytes[t->precision] += t->elements * (t->precision == SOTTO_PRECISION_F32 ? 4 : 2);
+    return SOTTO_OK;
+}
+
+/* ---- widening ---- */
+
+static void widen(const sotto__ops *ops, const sotto__tensor *t, size_t first, size_t n, float *to)
+{
+    const char *from = t->data;
+    switch (t->precision) {
+    case SOTTO_PRECISION_F16:
+        ops->from_f16(to, from + 2 * first, n);
+        break;
+    case SOTTO_PRECISION_BF16:
+        ops->from_bf16(to, from + 2 * first, n);
+        break;
+    default:
+        memcpy(to, from + 4 * first, n * sizeof *to);
+        break;
+    }
+}
+
+struct widening {
+    const struct binder *b;
+    const size_t *first_chunk; /* per copy: its first chunk's number */
+};
+
+static void widen_chunk(void *arg, size_t index, int thread)
+{
+    const struct widening *job = arg;
+    const sotto__ops *ops = job->b->model->nn.ops;
+    size_t low = 0, high = job->b->n_copies;
+    (void)thread;
+    while (high - low > 1) { /* the last copy that starts at or before this chunk */
+        const size_t mid = (low + high) / 2;
+        if (job->first_chunk[mid] <= index)
+            low = mid;
+        else
+            high = mid;
+    }
+    const struct copy *c = &job->b->copies[low];
+    const sotto__tensor *t = c->tensor;
+    if (c->conv) { /* small: one chunk, [out, in, 3] -> [out, 3, in] through the row's own place */
+        const size_t in = t->dims[1], out = t->dims[0];
+        float row[3 * 512];
+        for (size_t o = 0; o < out; o++) {
+            for (size_t i0 = 0; i0 < in; i0 += 512) {
+                const size_t n = in - i0 < 512 ? in - i0 : 512;
+                widen(ops, t, (o * in + i0) * 3, 3 * n, row);
+                for (size_t i = 0; i < n; i++) {
+                    for (size_t k = 0; k < 3; k++) c->to[(o * 3 + k) * in + i0 + i] = row[i * 3 + k];
+                }
+            }
+        }
+        return;
+    }
+    const size_t first = (index - job->first_chunk[low]) * CHUNK;
+    const size_t n = t->elements - first < CHUNK ? t->elements - first : CHUNK;
+    widen(ops, t, first, n, c->to + first);
+}
+
+static sotto_status widen_all(struct binder *b, sotto_error *err)
+{
+    struct widening job = {b, NULL};
+    size_t *first = calloc(b->n_copies + 1, sizeof *first), chunks = 0;
+    if (!first) return sotto__fail_nomem(err, "list of tensors");
+    for (size_t i = 0; i < b->n_copies; i++) {
+        first[i] = chunks;
+        chunks += b->copies[i].conv ? 1 : (b->copies[i].tensor->elements + CHUNK - 1) / CHUNK;
+    }
+    job.first_chunk = first;
+    sotto__pool_run(b->model->nn.pool, widen_chunk, &job, chunks);
+    free(first);
+    return SOTTO_OK;
+}
+
+/* Keys have no bias: zeroed here where the file has no tensor for it. */
+static void zero_key_biases(struct binder *b)
+{
+    const sotto__params *p = &b->model->params;
+    const size_t d = b->sizes[D];
+    for (size_t l = 0; l < layers_of(b, ENCODER); l++) memset(p->encoder[l].qkv_b + d, 0, d * sizeof(float));
+    for (size_t l = 0; l < layers_of(b, DECODER); l++) {
+        memset(p->decoder[l].qkv_b + d, 0, d * sizeof(float));
+        memset(p->decoder[l].cross_kv_b, 0, d * sizeof(float));
+    }
+}
+
+static void count_unshared(const struct binder *b)
+{
+    sotto_model_info *info = &b->model->info;
+    const uint64_t d = b->sizes[D], positions = b->sizes[T_AUDIO];
+    /* conv1 writes two outputs per encoder position (stride 1), conv2 one (stride 2) */
+    const uint64_t conv1 = d * b->sizes[MELS] * b->sizes[KERNEL] + d, conv2 = d * d * b->sizes[KERNEL] + d;
+    info->unshared_conv_parameters = 2 * positions * conv1 + positions * conv2;
+}
+
+sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, sotto_error *err)
+{
+    struct binder b = {.model = model, .w = w};
+    sotto_status st = check_dims(&b, err);
+    if (st != SOTTO_OK) return st;
+    model->params.encoder = calloc(layers_of(&b, ENCODER), sizeof(sotto__block));
+    model->params.decoder = calloc(layers_of(&b, DECODER), sizeof(sotto__block));
+    if (!model->params.encoder || !model->params.decoder) return sotto__fail_nomem(err, "model layers");
+    /* Untouched pages cost nothing, so hostile dimensions are refused by the missing tensors, not by the memory. */
+    if ((st = place(&b, err)) != SOTTO_OK) goto done;
+    for (size_t i = 0; i < ROWS; i++) {
+        if (!table[i].name[w->format]) continue;
+        for (size_t l = 0; l < layers_of(&b, table[i].where); l++) {
+            if ((st = bind_tensor(&b, &table[i], l, err)) != SOTTO_OK) goto done;
+        }
+    }
+    zero_key_biases(&b);
+    if ((st = widen_all(&b, err)) != SOTTO_OK) goto done;
+    count_unshared(&b);
+    model->info.resident_bytes[SOTTO_PRECISION_F32] = b.floats * sizeof(float);
+done:
+    free(b.copies);
+    return st;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ * mel -> encoder states -> cross-attention keys and values. Mirrors whisper.model.AudioEncoder.forward; the two
+ * convolutions are matrix products, because rows that overlap in memory are what a convolution reads. */
+#include "model/state.h"
+#include "audio/features.h"
+#include "base/checked.h"
+#include "base/error.h"
+#include "nn/attention.h"
+
+#include <string.h>
+
+enum { FRAMES = SOTTO__WINDOW_FRAMES };
+
+static sotto_status make_scratch(sotto__runtime *rt, sotto_error *err)
+{
+    const sotto_model_info *info = &rt->model->info;
+    const size_t mels = (size_t)info->n_mels, t = (size_t)info->n_audio_ctx, d = (size_t)info->n_audio_state;
+    if (rt->wide) return SOTTO_OK;
+    if (!rt->mel) rt->mel = sotto__aligned((FRAMES + 2) * mels, sizeof(float));
+    if (!rt->conv) rt->conv = sotto__aligned((FRAMES + 2) * d, sizeof(float));
+    if (!rt->x) rt->x = sotto__aligned(t * d, sizeof(float));
+    if (!rt->xn) rt->xn = sotto__aligned(t * d, sizeof(float));
+    if (!rt->mel || !rt->conv || !rt->x || !rt->xn) return sotto__fail_nomem(err, "encoder scratch");
+    rt->wide = sotto__aligned(t * 4 * d, sizeof(float));
+    return rt->wide ? SOTTO_OK : sotto__fail_nomem(err, "encoder scratch");
+}
+
+static void count_norm(sotto__runtime *rt, size_t rows)
+{
+    rt->counts.multiply_adds[SOTTO_PART_ENCODER_NORM] += (uint64_t)rows * 2 * (uint64_t)rt->model->info.n_audio_state;
+}
+
+/* mel [3000, n_mels] -> x [T, D]: conv (width 3, stride 1), GELU, conv (width 3, stride 2), GELU, positions */
+static void stem(sotto__runtime *rt, const float *mel)
+{
+    const sotto_model *m = rt->model;
+    const size_t mels = (size_t)m->info.n_mels, t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
+    const sotto__linear conv1 = {m->params.conv1_w, m->params.conv1_b, 3 * mels, d};
+    const sotto__linear conv2 = {m->params.conv2_w, m->params.conv2_b, 3 * d, d};
+    memset(rt->mel, 0, mels * sizeof(float));
+    memcpy(rt->mel + mels, mel, FRAMES * mels * sizeof(float));
+    memset(rt->mel + (FRAMES + 1) * mels, 0, mels * sizeof(float));
+    memset(rt->conv, 0, d * sizeof(float));
+    memset(rt->conv + (FRAMES + 1) * d, 0, d * sizeof(float));
+    sotto__linear_run(&m->nn, &conv1, rt->mel, mels, FRAMES, rt->conv + d, d, SOTTO__GELU);
+    sotto__linear_run(&m->nn, &conv2, rt->conv, 2 * d, t, rt->x, d, SOTTO__GELU);
+    m->nn.ops->add(rt->x, m->params.audio_positions, t * d);
+    sotto__count_linear(rt, SOTTO_PART_CONV, &conv1, FRAMES);
+    sotto__count_linear(rt, SOTTO_PART_CONV, &conv2, t);
+    rt->counts.multiply_adds[SOTTO_PART_ENCODER_POSITIONS] += (uint64_t)t * d;
+}
+
+static void block(sotto__runtime *rt, const sotto__block *b)
+{
+    const sotto_model *m = rt->model;
+    const size_t t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
+    const size_t heads = (size_t)m->info.n_audio_head, width = d / heads;
+    const sotto__norm norm1 = {b->self_norm_g, b->self_norm_b, d}, norm2 = {b->mlp_norm_g, b->mlp_norm_b, d};
+    const sotto__linear qkv = {b->qkv_w, b->qkv_b, d, 3 * d}, out = {b->self_out_w, b->self_out_b, d, d};
+    const sotto__linear up = {b->up_w, b->up_b, d, 4 * d}, down = {b->down_w, b->down_b, 4 * d, d};
+
+    sotto__norm_run(&m->nn, &norm1, rt->x, t, rt->xn);
+    sotto__linear_run(&m->nn, &qkv, rt->xn, d, t, rt->wide, 3 * d, SOTTO__STORE); /* [T, 3D] */
+    const sotto__attention a = {.q = rt->wide,
+                                .k = rt->wide + d,
+                                .v = rt->wide + 2 * d,
+                                .out = rt->xn,
+                                .ldq = 3 * d,
+                                .ldo = d,
+                                .k_head = width,
+                                .k_row = 3 * d,
+                                .v_head = width,
+                                .v_row = 3 * d,
+                                .rows = t,
+                                .keys = t};
+    sotto__attention_run(&m->nn, &a, 1, heads, width, rt->scratch, rt->scratch_stride); /* [T, D] */
+    sotto__linear_run(&m->nn, &out, rt->xn, d, t, rt->x, d, SOTTO__RESIDUAL);
+    sotto__norm_run(&m->nn, &norm2, rt->x, t, rt->xn);
+    sotto__linear_run(&m->nn, &up, rt->xn, d, t, rt->wide, 4 * d, SOTTO__GELU); /* [T, 4D] */
+    sotto__linear_run(&m->nn, &down, rt->wide, 4 * d, t, rt->x, d, SOTTO__RESIDUAL);
+
+    count_norm(rt, 2 * t);
+    sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &qkv, t);
+    sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &out, t);
+    sotto__count_linear(rt, SOTTO_PART_ENCODER_MLP, &up, t);
+    sotto__count_linear(rt, SOTTO_PART_ENCODER_MLP, &down, t);
+    rt->counts.mix_multiply_adds[SOTTO_MIX_ENCODER] += 2 * (uint64_t)t * t * d;
+}
+
+struct split_job {
+    const float *from; /* [T, 2D] */
+    float *to;         /* [2, H, T, W] */
+    size_t t, heads, width;
+};
+
+static void split_head(void *arg, size_t index, int thread)
+{
+    const struct split_job *j = arg;
+    float *to = j->to + index * j->t * j->width;
+    (void)thread;
+    for (size_t i = 0; i < j->t; i++)
+        memcpy(to + i * j->width, j->from + i * 2 * j->heads * j->width + index * j->width, j->width * sizeof(float));
+}
+
+/* Keys and values of one decoder layer for the whole window. */
+static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
+{
+    const sotto_model *m = rt->model;
+    const sotto__block *b = &m->params.decoder[layer];
+    const size_t t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
+    const sotto__linear kv = {b->cross_kv_w, b->cross_kv_b, d, 2 * d};
+    struct split_job j = {rt->wide, w->cross_kv + 2 * layer * t * d, t, (size_t)m->info.n_text_head, 0};
+    j.width = d / j.heads;
+    sotto__linear_run(&m->nn, &kv, w->states, d, t, rt->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */
+    sotto__pool_run(m->nn.pool, split_head, &j, 2 * j.heads);
+    sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &kv, t);
+}
+
+sotto_status sotto__encode(sotto__runtime *rt, const float *mel, sotto__window *w, sotto_error *err)
+{
+    const double start = sotto__now_s();
+    const sotto_model *m = rt->model;
+    const size_t t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
+    const sotto__norm post = {m->params.encoder_norm_g, m->params.encoder_norm_b, d};
+    sotto_status st = make_scratch(rt, err);
+    if (st != SOTTO_OK) return st;
+    stem(rt, mel);
+    for (int32_t l = 0; l < m->info.n_audio_layer; l++) {
+        if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;
+        block(rt, &m->params.encoder[l]);
+    }
+    sotto__norm_run(&m->nn, &post, rt->x, t, w->states);
+    count_norm(rt, t);
+    for (size_t l = 0; l < (size_t)m->info.n_text_layer; l++) {
+        if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;
+        cross_kv(rt, w, l);
+    }
+    rt->encoder_used = true;
+    rt->counts.windows++;
+    rt->counts.stage_s[SOTTO_STAGE_ENCODER] += sotto__now_s() - start;
+    return SOTTO_OK;
+}

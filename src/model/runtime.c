@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ * Runtime, window and sequence objects: memory and counters of one session. The arithmetic is in encoder.c, decoder.c.
+ */
+#include "model/state.h"
+#include "base/error.h"
+#include "nn/attention.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+sotto_status sotto__runtime_open(sotto__runtime **out, sotto_model *model, sotto_error *err)
+{
+    const sotto_model_info *info = &model->info;
+    const size_t heads = (size_t)info->n_text_layer * (size_t)info->n_text_head;
+    const size_t threads = (size_t)sotto__pool_threads(model->nn.pool);
+    const size_t keys = (size_t)(info->n_audio_ctx > info->n_text_ctx ? info->n_audio_ctx : info->n_text_ctx);
+    sotto__runtime *rt = calloc(1, sizeof *rt);
+    *out = NULL;
+    if (!rt) return sotto__fail_nomem(err, "session");
+    rt->model = model;
+    rt->scratch_stride = sotto__attention_scratch(keys);
+    rt->scratch = sotto__aligned(threads * rt->scratch_stride, sizeof(float));
+    rt->row_seen = calloc((size_t)info->n_vocab, 1);
+    rt->alignment_index = calloc(heads, sizeof *rt->alignment_index);
+    if (!rt->scratch || !rt->row_seen || !rt->alignment_index) {
+        sotto__runtime_free(rt);
+        return sotto__fail_nomem(err, "session");
+    }
+    for (size_t i = 0; i < heads; i++) rt->alignment_index[i] = -1;
+    for (size_t i = 0; i < model->n_alignment_heads; i++)
+        rt->alignment_index[model->alignment_heads[2 * i] * info->n_text_head + model->alignment_heads[2 * i + 1]] =
+            (int32_t)i;
+    *out = rt;
+    return SOTTO_OK;
+}
+
+void sotto__runtime_free(sotto__runtime *rt)
+{
+    if (!rt) return;
+    free(rt->row_seen);
+    free(rt->alignment_index);
+    free(rt->mel);
+    free(rt->conv);
+    free(rt->x);
+    free(rt->xn);
+    free(rt->wide);
+    free(rt->scratch);
+    free(rt->rows);
+    free(rt);
+}
+
+const sotto_model_info *sotto__runtime_info(const sotto__runtime *rt) { return &rt->model->info; }
+
+const sotto__tokenizer *sotto__runtime_tokenizer(const sotto__runtime *rt) { return rt->model->tokenizer; }
+
+const float *sotto__runtime_mel_filters(const sotto__runtime *rt) { return rt->model->mel_filters; }
+
+const int32_t *sotto__runtime_alignment_heads(const sotto__runtime *rt, size_t *n)
+{
+    *n = rt->model->n_alignment_heads;
+    return rt->model->alignment_heads;
+}
+
+sotto_counts *sotto__runtime_counts(sotto__runtime *rt) { return &rt->counts; }
+
+void sotto__runtime_touched_reset(sotto__runtime *rt)
+{
+    rt->encoder_used = rt->decoder_used = rt->logits_used = false;
+    rt->positions_used = 0;
+    memset(rt->row_seen, 0, (size_t)rt->model->info.n_vocab);
+}
+
+void sotto__runtime_touched(const sotto__runtime *rt, uint64_t out[SOTTO_PART_COUNT])
+{
+    const sotto_model_info *info = &rt->model->info;
+    uint64_t rows = 0;
+    for (int32_t i = 0; i < info->n_vocab; i++) rows += rt->row_seen[i];
+    for (int p = 0; p < SOTTO_PART_COUNT; p++) {
+        const bool encoder = p == SOTTO_PART_CONV || p == SOTTO_PART_ENCODER_POSITIONS ||
+                             p == SOTTO_PART_ENCODER_ATTENTION || p == SOTTO_PART_ENCODER_MLP ||
+                             p == SOTTO_PART_ENCODER_NORM;
+        out[p] = (encoder ? rt->encoder_used : rt->decoder_used) ? info->part_parameters[p] : 0;
+    }
+    out[SOTTO_PART_DECODER_POSITIONS] = rt->positions_used * (uint64_t)info->n_text_state;
+    if (!rt->logits_used) out[SOTTO_PART_TOKEN_EMBEDDING] = rows * (uint64_t)info->n_text_state;
+}
+
+void sotto__runtime_cancel(sotto__runtime *rt, bool on) { atomic_store(&rt->cancelled, on); }
+
+bool sotto__runtime_cancelled(const sotto__runtime *rt) { return atomic_load(&rt->cancelled); }
+
+sotto_status sotto__check_cancel(const sotto__runtime *rt, sotto_error *err)
+{
+    return sotto__runtime_cancelled(rt) ? sotto__fail(err, SOTTO_ECANCELLED, "the transcription was cancelled")
+                                        : SOTTO_OK;
+}
+
+void sotto__count_linear(sotto__runtime *rt, sotto_part part, const sotto__linear *layer, size_t rows)
+{
+    rt->counts.multiply_adds[part] += (uint64_t)rows * (layer->in * layer->out + (layer->bias ? layer->out : 0));
+}
+
+/* ---- windows ---- */
+
+sotto_status sotto__window_create(sotto__window **out, const sotto__runtime *rt, sotto_error *err)
+{
+    const sotto_model_info *info = &rt->model->info;
+    const size_t states = (size_t)info->n_audio_ctx * (size_t)info->n_audio_state;
+    sotto__window *w = calloc(1, sizeof *w);
+    *out = NULL;
+    if (w) {
+        w->states = sotto__aligned(states, sizeof(float));
+        w->cross_kv = sotto__aligned(2 * (size_t)info->n_text_layer * states, sizeof(float));
+    }
+    if (!w || !w->states || !w->cross_kv) {
+        sotto__window_free(w);
+        return sotto__fail_nomem(err, "encoded window");
+    }
+    *out = w;
+    return SOTTO_OK;
+}
+
+void sotto__window_free(sotto__window *w)
+{
+    if (!w) return;
+    free(w->states);
+    free(w->cross_kv);
+    free(w);
+}
+
+const float *sotto__window_states(const sotto__window *w) { return w->states; }
+
+/* ---- sequences ---- */
+
+sotto_status sotto__seq_create(sotto__seq **out, const sotto__runtime *rt, sotto_error *err)
+{
+    const sotto_model_info *info = &rt->model->info;
+    sotto__seq *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (s) {
+        s->capacity = (size_t)info->n_text_ctx;
+        s->layers = (size_t)info->n_text_layer;
+        s->heads = (size_t)info->n_text_head;
+        s->width = (size_t)info->n_text_state / s->heads;
+        s->kv = sotto__aligned(2 * s->layers * s->heads * s->capacity * s->width, sizeof(float));
+    }
+    if (!s || !s->kv) {
+        sotto__seq_free(s);
+        return sotto__fail_nomem(err, "sequence cache");
+    }
+    *out = s;
+    return SOTTO_OK;
+}
+
+void sotto__seq_free(sotto__seq *s)
+{
+    if (!s) return;
+    free(s->kv);
+    free(s);
+}
+
+size_t sotto__seq_length(const sotto__seq *s) { return s->length; }
+
+void sotto__seq_truncate(sotto__seq *s, size_t length)
+{
+    if (length < s->length) s->length = length;
+}
+
+void sotto__seq_copy(sotto__seq *dst, const sotto__seq *src)
+{
+    const size_t planes = 2 * src->layers * src->heads, plane = src->capacity * src->width;
+    if (dst == src) return;
+    for (size_t i = 0; i < planes; i++)
+        memcpy(dst->kv + i * plane, src->kv + i * plane, src->length * src->width * sizeof(float));
+    dst->length = src->length;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * The structs behind runtime.h, shared by runtime.c, encoder.c and decoder.c only. T = 1500 audio positions, D = state
+ * width, H = heads, W = D / H. */
+#ifndef SOTTO_MODEL_STATE_H
+#define SOTTO_MODEL_STATE_H
+
+#include <stdatomic.h>
+
+#include "model/model.h"
+#include "model/runtime.h"
+
+struct sotto__window {
+    float *states;   /* [T, D]: encoder output */
+    float *cross_kv; /* [n_text_layer, 2, H, T, W]: keys, then values, each head contiguous */
+};
+
+struct sotto__seq {
+    float *kv; /* [n_text_layer, 2, H, n_text_ctx, W] */
+    size_t length, capacity, layers, heads, width;
+};
+
+struct sotto__runtime {
+    sotto_model *model;
+    sotto_counts counts;
+    atomic_bool cancelled;
+    /* touched since reset */
+    bool encoder_used, decoder_used, logits_used;
+    size_t positions_used; /* decoder positions 0 … n-1 */
+    uint64_t rows_looked_up;
+    unsigned char *row_seen;  /* [V]: token embeddings looked up */
+    int32_t *alignment_index; /* [n_text_layer, H]: index among the alignment heads, -1 = none */
+    /* encoder scratch, made at the first encode */
+    float *mel;     /* [3002, n_mels]: a zero row before and after */
+    float *conv;    /* [3002, D]: the same */
+    float *x, *xn;  /* [T, D] */
+    float *wide;    /* [T, 4D]: q, k, v or the MLP's hidden layer */
+    float *scratch; /* [threads, attention scratch] */
+    size_t scratch_stride;
+    /* decoder scratch, grown to the rows of the largest pass */
+    float *rows; /* per row: x, xn, attention out [D each], q k v / hidden [4D] */
+    size_t rows_cap;
+};
+
+/* SOTTO_ECANCELLED when the flag is set. */
+sotto_status sotto__check_cancel(const sotto__runtime *rt, sotto_error *err);
+
+/* Multiply-adds of `rows` rows through a linear layer; a bias counts one each, like every addition of a parameter. */
+void sotto__count_linear(sotto__runtime *rt, sotto_part part, const sotto__linear *layer, size_t rows);
+
+#endif
