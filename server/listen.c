@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ * Binding the address of --listen (listen.h). */
+#include "listen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "options.h"
+
+/* "host:port", "[v6]:port", ":port" -> host ("" = every interface) and port. */
+static bool split(const char *address, char host[256], char port[8])
+{
+    const char *colon = strrchr(address, ':');
+    int64_t number;
+    if (!colon || !options_parse_int(colon + 1, &number) || number < 0 || number > 65535) return false;
+    size_t n = (size_t)(colon - address);
+    if (n >= 2 && address[0] == '[' && colon[-1] == ']') {
+        address++;
+        n -= 2;
+    } else if (memchr(address, ':', n)) {
+        return false;
+    }
+    if (n >= 256) return false;
+    memcpy(host, address, n);
+    host[n] = '\0';
+    snprintf(port, 8, "%d", (int)number);
+    return true;
+}
+
+static int bind_one(const struct addrinfo *a)
+{
+    int one = 1, fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0) return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+sotto_status listen_open(int *fd, const char *address, char *url, size_t url_size, sotto_error *err)
+{
+    char host[256], port[8];
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    struct sockaddr_storage bound;
+    socklen_t size = sizeof bound;
+    *fd = -1;
+    if (!split(address, host, port))
+        return options_fail(err, SOTTO_EINVAL,
+                            "--listen is \"%.100s\", but should be HOST:PORT, such as 127.0.0.1:8177", address);
+    int code = getaddrinfo(host[0] ? host : NULL, port, &hints, &list);
+    if (code != 0) return options_fail(err, SOTTO_EINVAL, "--listen %.100s: %s", address, gai_strerror(code));
+    for (const struct addrinfo *a = list; a && *fd < 0; a = a->ai_next) *fd = bind_one(a);
+    int saved = errno;
+    freeaddrinfo(list);
+    if (*fd < 0) return options_fail(err, SOTTO_EIO, "cannot listen on %.100s: %s", address, strerror(saved));
+
+    if (getsockname(*fd, (struct sockaddr *)&bound, &size) != 0 ||
+        getnameinfo((struct sockaddr *)&bound, size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+        close(*fd);
+        *fd = -1;
+        return options_fail(err, SOTTO_EIO, "cannot tell the address that %.100s was bound to", address);
+    }
+    snprintf(url, url_size, bound.ss_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
+    return SOTTO_OK;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ * Replies and errors as JSON (reply.h). */
+#include "reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char reply_type_json[] = "application/json";
+const char reply_type_text[] = "text/plain; charset=utf-8";
+
+bool api_error_set(api_error *e, unsigned status, const char *param, const char *code, const char *format, ...)
+{
+    va_list args;
+    *e = (api_error){.status = status, .code = code};
+    snprintf(e->param, sizeof e->param, "%s", param ? param : "");
+    va_start(args, format);
+    vsnprintf(e->message, sizeof e->message, format, args);
+    va_end(args);
+    return false;
+}
+
+void reply_own(reply *r, unsigned status, const char *content_type, char *body, size_t len, void (*release)(void *))
+{
+    *r = (reply){.status = status, .content_type = content_type, .body = body, .len = len, .release = release};
+}
+
+void reply_json(reply *r, unsigned status, json_t *root)
+{
+    char *body = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    reply_own(r, body ? status : 500, reply_type_json, body, body ? strlen(body) : 0, free);
+}
+
+/* Client text may be cut inside a character or no UTF-8 at all, which JSON cannot carry. */
+static json_t *json_text(char *text)
+{
+    json_t *string = json_string(text);
+    if (string) return string;
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c >= 0x80) *c = '?';
+    return json_string(text);
+}
+
+void reply_error(reply *r, const api_error *error)
+{
+    api_error e = *error;
+    const char *type = e.status >= 500 || e.status == 413 ? "server_error" : "invalid_request_error";
+    json_t *param = e.param[0] ? json_text(e.param) : json_null();
+    json_t *code = e.code ? json_string(e.code) : json_null();
+    reply_json(r, e.status,
+               json_pack("{s:{s:o, s:s, s:o, s:o}}", "error", "message", json_text(e.message), "type", type, "param",
+                         param, "code", code));
+}
+
+void reply_free(reply *r)
+{
+    if (r->body) r->release(r->body);
+    *r = (reply){0};
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * The table of endpoints (route.h). */
+#include "route.h"
+
+#include <string.h>
+
+static const route *const routes[] = {
+    &route_transcriptions, &route_translations, &route_models, &route_model, &route_health, &route_report,
+};
+
+static bool path_matches(const route *r, const char *path, const char **tail)
+{
+    size_t n = strlen(r->path);
+    if (!r->tail) return strcmp(r->path, path) == 0;
+    if (strncmp(r->path, path, n) != 0 || !path[n]) return false;
+    *tail = path + n;
+    return true;
+}
+
+const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e)
+{
+    *allow = NULL;
+    *tail = "";
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        const route *r = routes[i];
+        bool get = strcmp(r->method, "GET") == 0;
+        if (!path_matches(r, path, tail)) continue;
+        if (strcmp(method, r->method) == 0 || (get && strcmp(method, "HEAD") == 0)) return r;
+        *allow = get ? "GET, HEAD" : r->method;
+        api_error_set(e, 405, NULL, "method_not_allowed", "%s does not take %.20s; use %s", r->path, method, r->method);
+        return NULL;
+    }
+    api_error_set(e, 404, NULL, "unknown_url", "Unknown request URL: %.20s %.200s", method, path);
+    return NULL;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * Endpoints: one route_*.c each, all in one table. A route knows the server and replies, nothing of sockets. */
+#ifndef SOTTOD_ROUTE_H
+#define SOTTOD_ROUTE_H
+
+#include "server.h"
+
+typedef struct route {
+    const char *method; /* "GET" (HEAD is answered too) or "POST" */
+    const char *path;
+    bool tail; /* `path` is the beginning, what follows (not empty) is handed on */
+    /* GET: answers at once, on the HTTP thread. */
+    void (*answer)(server *s, const char *tail, reply *out);
+    /* POST: a multipart form with a file has arrived; turns its fields into options, or says what is wrong. */
+    bool (*check)(server *s, form *f, api_error *e);
+} route;
+
+extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report;
+
+/* NULL with *e (404, or 405 and *allow) when there is none. */
+const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ * Starting and stopping the parts in order (server.h). */
+#include "server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "http.h"
+#include "listen.h"
+
+/* "models/tiny.en/" -> "tiny.en"; a model's main file is called after its directory. */
+static void name_model(server *s, const char *path)
+{
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/';) copy[--n] = '\0';
+    char *slash = strrchr(copy, '/'), *base = slash ? slash + 1 : copy;
+    if (slash && slash > copy && (strcmp(base, "model.bin") == 0 || strcmp(base, "model.safetensors") == 0)) {
+        *slash = '\0';
+        slash = strrchr(copy, '/');
+        base = slash ? slash + 1 : copy;
+    }
+    snprintf(s->model_name, sizeof s->model_name, "%.*s", (int)sizeof s->model_name - 1, base);
+}
+
+static sotto_status load(server *s, sotto_error *err)
+{
+    char *path = NULL;
+    sotto_model_options options;
+    sotto_model_options_default(&options);
+    options.threads = (int32_t)s->config->threads;
+    sotto_status st = models_resolve(s->config->model, &path, err);
+    if (st != SOTTO_OK) return st;
+    char *real = realpath(path, NULL); /* "." and links have no telling names */
+    name_model(s, models_is_plain_name(s->config->model) || !real ? path : real);
+    st = sotto_model_open(&s->model, path, &options, err);
+    free(real);
+    free(path);
+    return st;
+}
+
+sotto_status server_start(server *s, const config *c, sotto_error *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    upload probe;
+    sotto_status st;
+    *s = (server){.config = c, .listener = -1, .started = time(NULL)};
+    s->spool = c->spool ? c->spool : tmp && *tmp ? tmp : "/tmp";
+    upload_init(&probe);
+    if ((st = upload_open(&probe, s->spool, NULL, err)) != SOTTO_OK) return st;
+    upload_close(&probe);
+    if ((st = listen_open(&s->listener, c->listen, s->url, sizeof s->url, err)) != SOTTO_OK) return st;
+    if ((st = load(s, err)) != SOTTO_OK) goto fail;
+    if (!(s->queue = queue_create((size_t)c->queue))) {
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->queue);
+        goto fail;
+    }
+    if ((st = engine_start(&s->engine, s->model, s->queue, err)) != SOTTO_OK) goto fail;
+    if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
+    if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
+    return SOTTO_OK;
+fail:
+    server_stop(s);
+    return st;
+}
+
+void server_drain(server *s) { atomic_store(&s->draining, true); }
+
+size_t server_busy(const server *s) { return http_busy(s->http); }
+
+size_t server_stop(server *s)
+{
+    size_t cut = s->http ? server_busy(s) : 0;
+    atomic_store(&s->draining, true);
+    /* The queue's watcher repeats the cancellation until the engine has ended. */
+    if (s->queue) queue_close(s->queue, true);
+    if (s->watch) watch_wake(s->watch);
+    engine_stop(s->engine);
+    /* All jobs have ended, so no connection is suspended; give their last replies a moment to go out. */
+    for (int i = 0; s->http && server_busy(s) > 0 && i < 20; i++) usleep(10000);
+    if (s->http)
+        http_stop(s->http); /* closes the listener */
+    else if (s->listener >= 0)
+        close(s->listener);
+    watch_stop(s->watch);
+    queue_free(s->queue);
+    sotto_model_free(s->model);
+    *s = (server){.listener = -1};
+    return cut;
+}

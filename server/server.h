@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * The daemon as a whole: one model, one queue, one engine, one HTTP front. */
+#ifndef SOTTOD_SERVER_H
+#define SOTTOD_SERVER_H
+
+#include <stdatomic.h>
+#include <time.h>
+
+#include "config.h"
+#include "engine.h"
+#include "queue.h"
+#include "watch.h"
+
+typedef struct http http;
+
+typedef struct server {
+    const config *config;
+    const char *spool;
+    sotto_model *model;
+    char model_name[128];
+    time_t started;
+    queue *queue;
+    engine *engine;
+    watch *watch;
+    http *http;
+    int listener;
+    char url[128];
+    atomic_bool draining; /* accepted requests finish, new ones get 503 */
+} server;
+
+/* Loads the model, binds and starts answering. On failure everything is undone. `c` must outlive the server. */
+sotto_status server_start(server *s, const config *c, sotto_error *err);
+
+/* Takes nothing new; returns at once. */
+void server_drain(server *s);
+/* Requests not yet answered in full. */
+size_t server_busy(const server *s);
+
+/* Cancels what is left, joins all threads, frees. Returns the number of requests that were cut short. */
+size_t server_stop(server *s);
+
+#endif
