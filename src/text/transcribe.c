@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT
+ * The window loop: features -> window -> tokens -> segments -> words, and where the next window starts. Mirrors
+ * whisper.transcribe.transcribe; what each window is made of lives in window.c, segment.c, word_pass.c, silence.c. */
+#include "text/transcribe.h"
+#include "base/error.h"
+#include "text/options.h"
+#include "text/prompt.h"
+#include "text/silence.h"
+#include "text/transcript.h"
+#include "text/unicode.h"
+#include "text/window.h"
+#include "text/word_pass.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One run's state. */
+typedef struct run {
+    sotto__runtime *rt;
+    const sotto__features *features;
+    const sotto_options *o;
+    sotto__transcript *transcript;
+    const sotto__tokenizer *tokenizer;
+    const sotto__specials *specials;
+    const char *language; /* code */
+    int32_t sot_sequence[4];
+    size_t n_sot;
+    sotto__rules rules;
+    sotto__ids suppressed;
+    sotto__history history;
+    sotto__ids prompt;
+    sotto__window *window;
+    float *mel; /* [3000, n_mels] */
+    sotto__window_decoder *decoder;
+    sotto__word_pass *word_pass; /* NULL without word timestamps */
+    sotto__drafts drafts;
+    sotto__str text;
+    size_t content_frames, seek;
+    bool encoded; /* `window` holds the window at `seek` already */
+    double last_speech_s;
+    size_t n_reported; /* segments that on_progress has seen */
+} run;
+
+/* ---- preparation ---------------------------------------------------------------------------------------------- */
+
+static int compare_ids(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* DecodingTask._get_suppress_tokens. The special tokens stay suppressed when the caller asks for an empty set: they
+ * have no text. */
+static sotto_status make_rules(run *r, sotto_error *err)
+{
+    const sotto__specials *s = r->specials;
+    const sotto_options *o = r->o;
+    const int32_t specials[] = {s->transcribe, s->translate, s->sot, s->sot_prev, s->sot_lm, s->no_speech};
+    sotto__ids space = {0};
+    bool non_speech = !o->suppress_tokens;
+    size_t kept = 0;
+    sotto_status st;
+    for (size_t i = 0; o->suppress_tokens && i < o->n_suppress_tokens; i++) {
+        if (o->suppress_tokens[i] < 0)
+            non_speech = true;
+        else if (!sotto__ids_push(&r->suppressed, o->suppress_tokens[i]))
+            return sotto__fail_nomem(err, "suppressed tokens");
+    }
+    if (non_speech && (st = sotto__tokenizer_non_speech(r->tokenizer, &r->suppressed, err)) != SOTTO_OK) return st;
+    if (!sotto__ids_append(&r->suppressed, specials, sizeof specials / sizeof *specials))
+        return sotto__fail_nomem(err, "suppressed tokens");
+    qsort(r->suppressed.data, r->suppressed.len, sizeof *r->suppressed.data, compare_ids);
+    for (size_t i = 0; i < r->suppressed.len; i++)
+        if (!i || r->suppressed.data[i] != r->suppressed.data[i - 1])
+            r->suppressed.data[kept++] = r->suppressed.data[i];
+    r->suppressed.len = kept;
+
+    st = sotto__tokenizer_encode(r->tokenizer, " ", 1, &space, err);
+    if (st == SOTTO_OK && space.len != 1)
+        st = sotto__fail(err, SOTTO_EFORMAT, "vocabulary: a space takes %zu tokens, expected 1", space.len);
+    if (st == SOTTO_OK)
+        r->rules = (sotto__rules){.specials = *s,
+                                  .suppress_blank = o->suppress_blank,
+                                  .space = space.data[0],
+                                  .suppressed = r->suppressed.data,
+                                  .n_suppressed = r->suppressed.len,
+                                  .timestamps = !o->without_timestamps,
+                                  .max_initial_timestamp = -1};
+    if (!isnan(o->max_initial_timestamp)) /* round(seconds / 0.02) */
+        r->rules.max_initial_timestamp =
+            (int32_t)rint(o->max_initial_timestamp / (30.0 / (double)sotto__runtime_info(r->rt)->n_audio_ctx));
+    sotto__ids_free(&space);
+    return st;
+}
+
+/* encode(" " + initial_prompt.strip()); a blank prompt is none. */
+static sotto_status make_history(run *r, sotto_error *err)
+{
+    const char *text = r->o->initial_prompt;
+    size_t n;
+    sotto_status st;
+    r->history.carry = r->o->carry_initial_prompt;
+    if (!text) return SOTTO_OK;
+    n = strlen(text);
+    sotto__utf8_strip(&text, &n);
+    if (!n) return SOTTO_OK;
+    r->text.len = 0;
+    if (!sotto__str_puts(&r->text, " ") || !sotto__str_append(&r->text, text, n))
+        return sotto__fail_nomem(err, "initial prompt");
+    st = sotto__tokenizer_encode(r->tokenizer, r->text.data, r->text.len, &r->history.tokens, err);
+    r->history.n_initial = r->history.tokens.len;
+    return st;
+}
+
+static sotto_status encode_window(run *r, size_t n, sotto__pad pad, sotto_error *err)
+{
+    double started = sotto__now_s();
+    sotto_status st = sotto__features_window(r->features, r->seek, n, pad, r->mel, err);
+    sotto__runtime_counts(r->rt)->stage_s[SOTTO_STAGE_MEL] += sotto__now_s() - started;
+    return st == SOTTO_OK ? sotto__encode(r->rt, r->mel, r->window, err) : st;
+}
+
+/* whisper.decoding.detect_language on the first 30 s: softmax over the language tokens after start-of-transcript. */
+static sotto_status detect_language(run *r, sotto_error *err)
+{
+    const sotto__specials *s = r->specials;
+    size_t n_vocab = (size_t)sotto__runtime_info(r->rt)->n_vocab, n = (size_t)s->n_languages, best = 0;
+    float *logits = sotto__aligned(n_vocab, sizeof *logits), *row;
+    sotto__seq *seq = NULL;
+    sotto__step step = {.window = r->window, .tokens = &s->sot, .n_tokens = 1, .logits = logits, .n_logits = 1};
+    double sum = 0;
+    sotto_status st;
+    if (!logits) return sotto__fail_nomem(err, "language detection");
+    if ((st = encode_window(r, SOTTO__WINDOW_FRAMES, SOTTO__PAD_SILENCE, err)) != SOTTO_OK) goto done;
+    r->encoded = r->content_frames >= SOTTO__WINDOW_FRAMES; /* a shorter recording's window is padded differently */
+    if ((st = sotto__seq_create(&seq, r->rt, err)) != SOTTO_OK) goto done;
+    step.seq = seq;
+    if ((st = sotto__decoder_forward(r->rt, &step, 1, SOTTO_STAGE_PREFILL, err)) != SOTTO_OK) goto done;
+    sotto__runtime_counts(r->rt)->tokens_prefilled++;
+    row = logits + s->language_begin;
+    for (size_t i = 1; i < n; i++)
+        if (row[i] > row[best]) best = i;
+    for (size_t i = 0; i < n; i++) sum += (double)expf(row[i] - row[best]);
+    r->language = sotto__tokenizer_language(r->tokenizer, s->language_begin + (int32_t)best);
+    sotto__transcript_set_language(r->transcript, r->language, 1 / sum);
+done:
+    sotto__seq_free(seq);
+    free(logits);
+    return st;
+}
+
+static sotto_status settle_language(run *r, sotto_error *err)
+{
+    const sotto__specials *s = r->specials;
+    if (s->multilingual && !r->o->language) {
+        sotto_status st = detect_language(r, err);
+        if (st != SOTTO_OK) return st;
+    } else {
+        r->language = r->o->language ? sotto_language_code(r->o->language) : "en";
+        sotto__transcript_set_language(r->transcript, r->language, 1.0);
+    }
+    r->sot_sequence[r->n_sot++] = s->sot;
+    if (s->multilingual) {
+        r->sot_sequence[r->n_sot++] = sotto__tokenizer_language_id(r->tokenizer, r->language);
+        r->sot_sequence[r->n_sot++] = r->o->task == SOTTO_TASK_TRANSLATE ? s->translate : s->transcribe;
+    }
+    return SOTTO_OK;
+}
+
+static sotto_status prepare(run *r, sotto_error *err)
+{
+    size_t n_mel;
+    sotto_status st;
+    if ((st = sotto__options_check(r->o, r->tokenizer, err)) != SOTTO_OK) return st;
+    if (!sotto__mul(SOTTO__WINDOW_FRAMES, sotto__features_mels(r->features), &n_mel) ||
+        !(r->mel = sotto__aligned(n_mel, sizeof *r->mel)))
+        return sotto__fail_nomem(err, "mel window");
+    if ((st = make_rules(r, err)) != SOTTO_OK || (st = make_history(r, err)) != SOTTO_OK ||
+        (st = sotto__window_create(&r->window, r->rt, err)) != SOTTO_OK)
+        return st;
+    st = sotto__window_decoder_create(&r->decoder, r->rt, r->o, &r->rules, err);
+    if (st == SOTTO_OK && r->o->word_timestamps) st = sotto__word_pass_create(&r->word_pass, r->rt, err);
+    return st == SOTTO_OK ? settle_language(r, err) : st;
+}
+
+/* ---- windows -------------------------------------------------------------------------------------------------- */
+
+static sotto_status report_progress(run *r, sotto_error *err)
+{
+    size_t n, done = r->seek < r->content_frames ? r->seek : r->content_frames;
+    const sotto_segment *segments = sotto__transcript_segments(r->transcript, &n);
+    sotto_progress progress = {.done_s = (double)done / SOTTO__FRAMES_PER_SECOND,
+                               .total_s = (double)sotto__features_samples(r->features) / SOTTO__SAMPLE_RATE,
+                               .segments = n > r->n_reported ? segments + r->n_reported : NULL,
+                               .n_segments = n - r->n_reported};
+    r->n_reported = n;
+    if (r->o->on_progress && !r->o->on_progress(&progress, r->o->user))
+        return sotto__fail(err, SOTTO_ECANCELLED, "transcription cancelled by on_progress");
+    return SOTTO_OK;
+}
+
+/* The text of the draft's tokens below end-of-text, into r->text. */
+static sotto_status draft_text(run *r, const int32_t *tokens, size_t n, sotto_error *err)
+{
+    r->text.len = 0;
+    return sotto__tokenizer_decode(r->tokenizer, tokens, n, &r->text, err);
+}
+
+/* Adds the window's drafts to the transcript and to the history. Instantaneous segments and those without text are left
+ * out (the reference keeps them, blanked). */
+static sotto_status keep_drafts(run *r, const sotto__window_tokens *found, sotto_error *err)
+{
+    for (size_t i = 0; i < r->drafts.n; i++) {
+        const sotto__draft *s = &r->drafts.items[i];
+        const int32_t *tokens = found->tokens + s->first;
+        sotto__finished one = {.seek = r->seek,
+                               .temperature = found->temperature,
+                               .avg_logprob = found->avg_logprob,
+                               .compression_ratio = found->compression_ratio,
+                               .no_speech_prob = found->no_speech_prob,
+                               .drafts = &r->drafts,
+                               .draft = s,
+                               .tokens = tokens};
+        const char *stripped;
+        size_t n_stripped;
+        sotto_status st = draft_text(r, tokens, s->n, err);
+        if (st != SOTTO_OK) return st;
+        stripped = one.text = r->text.len ? r->text.data : "";
+        n_stripped = one.text_len = r->text.len;
+        sotto__utf8_strip(&stripped, &n_stripped);
+        if (s->start_s == s->end_s || !n_stripped) continue;
+        if ((st = sotto__transcript_add(r->transcript, &one, err)) != SOTTO_OK) return st;
+        if (!sotto__ids_append(&r->history.tokens, tokens, s->n)) return sotto__fail_nomem(err, "history");
+        sotto__runtime_counts(r->rt)->tokens_kept += s->n;
+    }
+    if (!r->o->condition_on_previous_text || found->temperature > 0.5) r->history.reset_since = r->history.tokens.len;
+    return SOTTO_OK;
+}
+
+/* Words of the window's drafts, and what they say about where to go on. *keep is false when the window is thrown away.
+ */
+static sotto_status time_words(run *r, const sotto__window_tokens *found, size_t frames, size_t *next_seek, bool *keep,
+                               sotto_error *err)
+{
+    sotto__word_pass_input in = {.window = r->window,
+                                 .sot_sequence = r->sot_sequence,
+                                 .n_sot = r->n_sot,
+                                 .language = r->language,
+                                 .tokens = found->tokens,
+                                 .seek = r->seek,
+                                 .frames = frames,
+                                 .last_speech_s = r->last_speech_s};
+    double offset = (double)(r->seek * SOTTO__HOP) / SOTTO__SAMPLE_RATE, end;
+    sotto_status st = sotto__word_pass_run(r->word_pass, &in, &r->drafts, err);
+    *keep = true;
+    if (st != SOTTO_OK) return st;
+    if (!r->drafts.single_timestamp_ending && sotto__drafts_end(&r->drafts, &end) && end > offset)
+        *next_seek = (size_t)rint(end * SOTTO__FRAMES_PER_SECOND);
+    if (!isnan(r->o->hallucination_silence_threshold)) {
+        sotto__silence silence = {.threshold_s = r->o->hallucination_silence_threshold,
+                                  .last_speech_s = r->last_speech_s,
+                                  .seek = r->seek,
+                                  .frames = frames,
+                                  .content_frames = r->content_frames};
+        *keep = sotto__silence_skip(&silence, &r->drafts, next_seek);
+    }
+    if (*keep && sotto__drafts_end(&r->drafts, &end)) r->last_speech_s = end;
+    return SOTTO_OK;
+}
+
+static sotto_status run_window(run *r, sotto_error *err)
+{
+    size_t left = r->content_frames - r->seek, frames = left < SOTTO__WINDOW_FRAMES ? left : SOTTO__WINDOW_FRAMES;
+    size_t next_seek = r->seek + frames, sot_index, n_sot = r->n_sot;
+    int32_t sot_sequence[5];
+    sotto__window_tokens found;
+    bool keep = true;
+    sotto_status st;
+    if (!r->encoded && (st = encode_window(r, frames, SOTTO__PAD_ZERO, err)) != SOTTO_OK) return st;
+    r->encoded = false;
+    memcpy(sot_sequence, r->sot_sequence, sizeof r->sot_sequence);
+    if (r->o->without_timestamps) sot_sequence[n_sot++] = r->specials->no_timestamps;
+    st = sotto__prompt_build(&r->history, r->specials, sot_sequence, n_sot,
+                             (size_t)sotto__runtime_info(r->rt)->n_text_ctx, &r->prompt, &sot_index, err);
+    if (st != SOTTO_OK) return st;
+    st = sotto__window_decode(r->decoder, r->window, r->prompt.data, r->prompt.len, sot_index, r->seek, &found, err);
+    if (st != SOTTO_OK) return st;
+
+    if (sotto__is_silence(r->o, &found)) {
+        sotto__runtime_counts(r->rt)->windows_skipped++;
+    } else {
+        st = sotto__segments_cut(&r->drafts, found.tokens, found.n, r->specials->timestamp_begin, r->seek, frames, err);
+        if (st != SOTTO_OK) return st;
+        next_seek = r->seek + r->drafts.advance;
+        if (r->word_pass && (st = time_words(r, &found, frames, &next_seek, &keep, err)) != SOTTO_OK) return st;
+        if (keep && (st = keep_drafts(r, &found, err)) != SOTTO_OK) return st;
+    }
+    /* The reference could stand still here, for example after a last word that ends where the window starts. */
+    r->seek = next_seek > r->seek ? next_seek : r->seek + frames;
+    return report_progress(r, err);
+}
+
+/* All kept tokens decoded together: a character may span two segments. */
+static sotto_status join_text(run *r, sotto_error *err)
+{
+    const char *text;
+    size_t n = r->history.tokens.len - r->history.n_initial;
+    sotto_status st = SOTTO_OK;
+    r->text.len = 0;
+    if (n) st = draft_text(r, r->history.tokens.data + r->history.n_initial, n, err);
+    if (st != SOTTO_OK) return st;
+    text = r->text.len ? r->text.data : "";
+    n = r->text.len;
+    sotto__utf8_strip(&text, &n);
+    return sotto__transcript_set_text(r->transcript, text, n, err);
+}
+
+sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
+                               sotto__transcript *t, sotto_error *err)
+{
+    run r = {.rt = rt,
+             .features = f,
+             .o = options,
+             .transcript = t,
+             .tokenizer = sotto__runtime_tokenizer(rt),
+             .specials = sotto__tokenizer_specials(sotto__runtime_tokenizer(rt)),
+             .content_frames = sotto__features_frames(f)};
+    sotto_status st;
+    sotto__transcript_clear(t);
+    st = prepare(&r, err);
+    while (st == SOTTO_OK && r.seek < r.content_frames) st = run_window(&r, err);
+    if (st == SOTTO_OK) st = join_text(&r, err);
+    sotto__word_pass_free(r.word_pass);
+    sotto__window_decoder_free(r.decoder);
+    sotto__window_free(r.window);
+    sotto__drafts_free(&r.drafts);
+    sotto__ids_free(&r.suppressed);
+    sotto__ids_free(&r.history.tokens);
+    sotto__ids_free(&r.prompt);
+    sotto__str_free(&r.text);
+    free(r.mel);
+    if (st != SOTTO_OK) sotto__transcript_clear(t);
+    return st;
+}

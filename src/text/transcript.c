@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ * Storage of segments. Each owns three blocks: text, tokens, and words followed by their texts. */
+#include "text/transcript.h"
+#include "base/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct sotto__transcript {
+    sotto_segment *segments;
+    size_t n, cap;
+    sotto__str text;
+    const char *language;
+    double language_probability;
+};
+
+sotto_status sotto__transcript_create(sotto__transcript **out, sotto_error *err)
+{
+    *out = calloc(1, sizeof **out);
+    if (!*out) return sotto__fail_nomem(err, "transcript");
+    (*out)->language = "en";
+    return SOTTO_OK;
+}
+
+static void free_segment(sotto_segment *s)
+{
+    void *blocks[3];
+    memcpy(&blocks[0], &s->text, sizeof s->text); /* const only for those who read the transcript */
+    memcpy(&blocks[1], &s->tokens, sizeof s->tokens);
+    memcpy(&blocks[2], &s->words, sizeof s->words);
+    for (size_t i = 0; i < 3; i++) free(blocks[i]);
+}
+
+void sotto__transcript_clear(sotto__transcript *t)
+{
+    for (size_t i = 0; i < t->n; i++) free_segment(&t->segments[i]);
+    t->n = 0;
+    t->text.len = 0;
+    if (t->text.data) t->text.data[0] = '\0';
+    t->language = "en";
+    t->language_probability = 0;
+}
+
+void sotto__transcript_free(sotto__transcript *t)
+{
+    if (!t) return;
+    sotto__transcript_clear(t);
+    free(t->segments);
+    sotto__str_free(&t->text);
+    free(t);
+}
+
+/* The words of a draft in one block: [n_words] structs, then their NUL-terminated texts. */
+static bool copy_words(const sotto__finished *one, sotto_word **out)
+{
+    const sotto__draft *s = one->draft;
+    const sotto__draft_word *w = one->drafts->words + s->first_word;
+    size_t bytes = 0, room;
+    sotto_word *words;
+    char *text;
+    *out = NULL;
+    if (!s->n_words) return true;
+    for (size_t i = 0; i < s->n_words; i++) bytes += w[i].end - w[i].begin + 1;
+    if (!sotto__mul_add(s->n_words, sizeof *words, bytes, &room)) return false;
+    words = malloc(room);
+    if (!words) return false;
+    text = (char *)(words + s->n_words);
+    for (size_t i = 0; i < s->n_words; i++) {
+        size_t n = w[i].end - w[i].begin;
+        memcpy(text, one->drafts->text.data + w[i].begin, n);
+        text[n] = '\0';
+        words[i] =
+            (sotto_word){.text = text, .start_s = w[i].start_s, .end_s = w[i].end_s, .probability = w[i].probability};
+        text += n + 1;
+    }
+    *out = words;
+    return true;
+}
+
+sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *one, sotto_error *err)
+{
+    char *text = malloc(one->text_len + 1);
+    int32_t *tokens = calloc(one->draft->n + 1, sizeof *tokens);
+    sotto_word *words = NULL;
+    if (!text || !tokens || !copy_words(one, &words) ||
+        !sotto__grow(&t->segments, &t->cap, t->n + 1, sizeof *t->segments)) {
+        free(text);
+        free(tokens);
+        free(words);
+        return sotto__fail_nomem(err, "transcript");
+    }
+    memcpy(text, one->text, one->text_len);
+    text[one->text_len] = '\0';
+    memcpy(tokens, one->tokens, one->draft->n * sizeof *tokens);
+    t->segments[t->n] = (sotto_segment){.id = (int32_t)t->n,
+                                        .seek_frames = (int32_t)one->seek,
+                                        .start_s = one->draft->start_s,
+                                        .end_s = one->draft->end_s,
+                                        .text = text,
+                                        .tokens = tokens,
+                                        .n_tokens = one->draft->n,
+                                        .temperature = one->temperature,
+                                        .avg_logprob = one->avg_logprob,
+                                        .compression_ratio = one->compression_ratio,
+                                        .no_speech_prob = one->no_speech_prob,
+                                        .words = words,
+                                        .n_words = one->draft->n_words};
+    t->n++;
+    return SOTTO_OK;
+}
+
+const sotto_segment *sotto__transcript_segments(const sotto__transcript *t, size_t *n)
+{
+    *n = t->n;
+    return t->segments;
+}
+
+void sotto__transcript_set_language(sotto__transcript *t, const char *code, double probability)
+{
+    t->language = code;
+    t->language_probability = probability;
+}
+
+sotto_status sotto__transcript_set_text(sotto__transcript *t, const char *text, size_t n, sotto_error *err)
+{
+    t->text.len = 0;
+    return sotto__str_append(&t->text, text, n) ? SOTTO_OK : sotto__fail_nomem(err, "transcript");
+}
+
+void sotto__transcript_view(const sotto__transcript *t, sotto_result *result)
+{
+    result->text = t->text.data ? t->text.data : "";
+    result->language = t->language;
+    result->language_probability = t->language_probability;
+    result->segments = t->segments;
+    result->n_segments = t->n;
+}

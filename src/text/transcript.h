@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * The growing transcript: finished segments that own their text, tokens and words. */
+#ifndef SOTTO_TEXT_TRANSCRIPT_H
+#define SOTTO_TEXT_TRANSCRIPT_H
+
+#include "text/segment.h"
+#include "text/transcribe.h"
+
+void sotto__transcript_clear(sotto__transcript *t);
+
+/* What every segment of a window has in common, and one draft with its text, to be copied. */
+typedef struct sotto__finished {
+    size_t seek;
+    double temperature, avg_logprob, compression_ratio, no_speech_prob;
+    const sotto__drafts *drafts;
+    const sotto__draft *draft;
+    const int32_t *tokens; /* [draft->n] */
+    const char *text;
+    size_t text_len;
+} sotto__finished;
+
+sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *one, sotto_error *err);
+
+/* The segments so far; moved by the next add. */
+const sotto_segment *sotto__transcript_segments(const sotto__transcript *t, size_t *n);
+
+/* Sets the language (a static string) and the whole text, which is copied. */
+void sotto__transcript_set_language(sotto__transcript *t, const char *code, double probability);
+sotto_status sotto__transcript_set_text(sotto__transcript *t, const char *text, size_t n, sotto_error *err);
+
+#endif
