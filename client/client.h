@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ * The parts of `sotto transcribe`: inputs in, an engine (daemon or this process) between, outputs out. */
+#ifndef SOTTO_CLIENT_CLIENT_H
+#define SOTTO_CLIENT_CLIENT_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "decode_options.h"
+#include "options.h"
+#include "sotto.h"
+
+/* Status of the process. */
+enum { EXIT_FINE = 0, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+typedef struct client_options {
+#define SECTION(title)
+#define OPTION OPTION_FIELD
+#include "options.def"
+#undef OPTION
+#undef SECTION
+} client_options;
+
+enum { MAX_FORMATS = 7 };
+
+/* What is asked of an engine for every file. */
+typedef struct work {
+    client_options options;
+    decode_request decode;
+    sotto_format formats[MAX_FORMATS];
+    size_t n_formats;
+} work;
+
+/* ---- commands (main.c's table) -------------------------------------------------------------------------------- */
+
+int command_transcribe(int argc, char **argv);
+int command_devices(int argc, char **argv);
+
+/* ---- interruption --------------------------------------------------------------------------------------------- */
+
+/* From here on, Ctrl-C sets the flag below and cancels the session named last; a second one ends the program. */
+void interruption_catch(void);
+bool is_interrupted(void);
+void interruption_target(sotto_session *session); /* NULL = none */
+
+/* ---- inputs and outputs (files.c) ----------------------------------------------------------------------------- */
+
+/* A readable regular file for the argument `name`: the file itself, or a copy of what a pipe or standard input ("-")
+ * gave, in an unlinked temporary file. */
+typedef struct input {
+    const char *path; /* NULL = failed */
+    int fd;           /* of the temporary file, or -1 */
+    char spooled[64];
+} input;
+
+sotto_status input_open(input *in, const char *name, sotto_error *err);
+void input_close(input *in);
+
+/* Names of output files without their extension, one an input: the input's name without directory and extension; with
+ * its extension where several inputs share that; with a number where even that is taken. "-" is "stdin". NULL when
+ * memory ran out. */
+char **output_stems(const char *const *inputs, size_t n);
+void output_stems_free(char **stems, size_t n);
+
+/* "txt"; verbose_json and text have names of their own only when json or txt is asked for too. */
+const char *output_extension(const work *w, sotto_format format);
+
+/* Writes DIR/STEM.EXTENSION as a whole or not at all; what was there is replaced. */
+sotto_status output_write_file(const char *directory, const char *stem, const char *extension, const char *text,
+                               sotto_error *err);
+
+/* ---- engines -------------------------------------------------------------------------------------------------- */
+
+/* The texts of one transcription, one for each of work.formats, and the report as JSON text (NULL when not asked for);
+ * all for transcripts_free. */
+typedef struct transcripts {
+    char *texts[MAX_FORMATS];
+    char *report;
+} transcripts;
+
+void transcripts_free(transcripts *t);
+
+/* Writes `result` in all formats of the work; `model` may be NULL (results that came from a daemon). */
+sotto_status transcripts_write(transcripts *t, const work *w, const sotto_result *result, sotto_model *model,
+                               sotto_error *err);
+
+typedef struct remote remote;
+typedef struct local local;
+
+/* Asks `url` for /health. SOTTO_OK when a daemon answers there. *out is freed with remote_free. */
+sotto_status remote_open(remote **out, const char *url, sotto_error *err);
+void remote_free(remote *r);
+/* Sends the file `path`, called `name` in messages. */
+sotto_status remote_transcribe(remote *r, const work *w, const char *path, const char *name, transcripts *out,
+                               sotto_error *err);
+
+/* Opens the model in this process. */
+sotto_status local_open(local **out, const work *w, sotto_error *err);
+void local_free(local *l);
+sotto_status local_transcribe(local *l, const work *w, const char *path, const char *name, transcripts *out,
+                              sotto_error *err);
+
+/* ---- parsing what a daemon sent ------------------------------------------------------------------------------- */
+
+/* A result made of a verbose_json document; strings are borrowed from `document`, arrays belong to it. */
+typedef struct parsed_result {
+    sotto_result result;
+    sotto_segment *segments;
+    int32_t *tokens;
+    sotto_word *words;
+    size_t n_words;
+} parsed_result;
+
+sotto_status parsed_result_read(parsed_result *out, const json_t *document, sotto_error *err);
+void parsed_result_free(parsed_result *p);
+
+/* ---- terminal ------------------------------------------------------------------------------------------------- */
+
+/* One line on stderr that is redrawn, when stderr is a terminal; nothing otherwise. */
+typedef struct progress {
+    const char *name;
+    bool on;
+    double began_s, drawn_s;
+} progress;
+
+void progress_begin(progress *p, const char *name);
+/* `done` of `total` seconds or bytes, called `what`; total 0 draws the seconds gone by. */
+void progress_draw(progress *p, const char *what, double done, double total);
+void progress_end(progress *p);
+
+/* The report (JSON text) as a table for people. */
+void print_report(FILE *to, const char *name, const char *report);
+
+double now_s(void);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ * The engine in this process: a model, a session, and the writers of libsotto. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "models.h"
+
+struct local {
+    sotto_model *model;
+    sotto_session *session;
+};
+
+sotto_status local_open(local **out, const work *w, sotto_error *err)
+{
+    local *l = calloc(1, sizeof *l);
+    char *path = NULL;
+    sotto_model_options mo;
+    sotto_status st;
+    *out = NULL;
+    if (!l) return options_fail(err, SOTTO_ENOMEM, "out of memory: engine");
+    sotto_model_options_default(&mo);
+    mo.threads = (int32_t)w->options.threads;
+    if ((st = models_resolve(w->options.model ? w->options.model : MODELS_DEFAULT, &path, err)) == SOTTO_OK &&
+        (st = sotto_model_open(&l->model, path, &mo, err)) == SOTTO_OK &&
+        (st = sotto_session_open(&l->session, l->model, err)) == SOTTO_OK)
+        *out = l;
+    else
+        local_free(l);
+    free(path);
+    return st;
+}
+
+void local_free(local *l)
+{
+    if (!l) return;
+    sotto_session_free(l->session);
+    sotto_model_free(l->model);
+    free(l);
+}
+
+/* Called after every window. A first Ctrl-C is also seen here. */
+static bool on_progress(const sotto_progress *now, void *user)
+{
+    progress_draw(user, "transcribing", now->done_s, now->total_s);
+    return !is_interrupted();
+}
+
+sotto_status local_transcribe(local *l, const work *w, const char *path, const char *name, transcripts *out,
+                              sotto_error *err)
+{
+    sotto_options options = w->decode.options;
+    const sotto_result *result;
+    progress p;
+    options.on_progress = on_progress;
+    options.user = &p;
+    progress_begin(&p, name);
+    progress_draw(&p, "reading", 0, 0);
+    interruption_target(l->session);
+    sotto_status st = is_interrupted() ? options_fail(err, SOTTO_ECANCELLED, "interrupted")
+                                       : sotto_transcribe_file(l->session, path, &options, &result, err);
+    interruption_target(NULL);
+    progress_end(&p);
+    if (st != SOTTO_OK) return st;
+    if ((st = transcripts_write(out, w, result, l->model, err)) != SOTTO_OK || !w->options.report) return st;
+    return sotto_report_write(l->model, &result->counts, result->touched_part_parameters, &out->report, err);
+}

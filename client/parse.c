@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ * verbose_json from a daemon -> sotto_result, so that one reply can be written in several formats. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+static double number(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : 0;
+}
+
+static const char *text(const json_t *o, const char *key)
+{
+    const char *v = json_string_value(json_object_get(o, key));
+    return v ? v : "";
+}
+
+static size_t count_tokens(const json_t *segments)
+{
+    size_t n = 0, i;
+    const json_t *s;
+    json_array_foreach(segments, i, s) n += json_array_size(json_object_get(s, "tokens"));
+    return n;
+}
+
+/* Words are one list in the document; each goes to the segment that it begins in (the last one takes what is left). */
+static void deal_words(parsed_result *p, const json_t *words)
+{
+    size_t at = 0, n = p->n_words;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *w = json_array_get(words, i);
+        p->words[i] = (sotto_word){.text = text(w, "word"),
+                                   .start_s = number(w, "start"),
+                                   .end_s = number(w, "end"),
+                                   .probability = number(w, "probability")};
+    }
+    for (size_t i = 0; i < p->result.n_segments; i++) {
+        sotto_segment *s = &p->segments[i];
+        bool last = i + 1 == p->result.n_segments;
+        size_t begin = at;
+        while (at < n && (last || p->words[at].start_s < s[1].start_s)) at++;
+        s->words = n ? p->words + begin : NULL;
+        s->n_words = at - begin;
+    }
+}
+
+sotto_status parsed_result_read(parsed_result *p, const json_t *document, sotto_error *err)
+{
+    const json_t *segments = json_object_get(document, "segments"), *words = json_object_get(document, "words");
+    size_t n = json_array_size(segments), n_tokens = count_tokens(segments), used = 0;
+    *p = (parsed_result){.n_words = json_array_size(words)};
+    if (!json_is_string(json_object_get(document, "text")) || !json_is_array(segments))
+        return options_fail(err, SOTTO_EFORMAT,
+                            "the daemon's reply is no verbose_json: \"text\" or \"segments\" is missing");
+    p->segments = calloc(n + 1, sizeof *p->segments);
+    p->tokens = calloc(n_tokens + 1, sizeof *p->tokens);
+    p->words = calloc(p->n_words + 1, sizeof *p->words);
+    if (!p->segments || !p->tokens || !p->words) {
+        parsed_result_free(p);
+        return options_fail(err, SOTTO_ENOMEM, "out of memory: the daemon's reply");
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *s = json_array_get(segments, i), *tokens = json_object_get(s, "tokens");
+        sotto_segment *to = &p->segments[i];
+        *to = (sotto_segment){.id = (int32_t)number(s, "id"),
+                              .seek_frames = (int32_t)number(s, "seek"),
+                              .start_s = number(s, "start"),
+                              .end_s = number(s, "end"),
+                              .text = text(s, "text"),
+                              .tokens = p->tokens + used,
+                              .n_tokens = json_array_size(tokens),
+                              .temperature = number(s, "temperature"),
+                              .avg_logprob = number(s, "avg_logprob"),
+                              .compression_ratio = number(s, "compression_ratio"),
+                              .no_speech_prob = number(s, "no_speech_prob")};
+        for (size_t t = 0; t < to->n_tokens; t++)
+            p->tokens[used++] = (int32_t)json_integer_value(json_array_get(tokens, t));
+    }
+    p->result = (sotto_result){.text = text(document, "text"),
+                               .language = text(document, "language"),
+                               .task = strcmp(text(document, "task"), "translate") == 0 ? SOTTO_TASK_TRANSLATE
+                                                                                        : SOTTO_TASK_TRANSCRIBE,
+                               .duration_s = number(document, "duration"),
+                               .segments = p->segments,
+                               .n_segments = n};
+    deal_words(p, words);
+    return SOTTO_OK;
+}
+
+void parsed_result_free(parsed_result *p)
+{
+    free(p->segments);
+    free(p->tokens);
+    free(p->words);
+    *p = (parsed_result){0};
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT
+ * The engine of a daemon: OpenAI's audio endpoints over libcurl (the only file that includes curl.h). Files are
+ * streamed from disk as they are sent. */
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "client.h"
+
+enum { RETRIES = 5, RETRY_SECONDS_MAX = 60, REPLY_BYTES_MAX = 1 << 29 };
+
+struct remote {
+    CURL *curl;
+    char *url;   /* no '/' at its end */
+    char *model; /* the daemon's own */
+    bool is_loopback;
+};
+
+/* What a request brings back. */
+typedef struct reply {
+    char *body; /* NUL-terminated once anything arrived */
+    size_t n, cap;
+    long status;
+    long retry_after_s;
+    char message[CURL_ERROR_SIZE];
+    progress *progress;
+    bool too_large;
+} reply;
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *user)
+{
+    reply *r = user;
+    n *= size;
+    if (r->n + n + 1 > REPLY_BYTES_MAX) {
+        r->too_large = true;
+        return 0;
+    }
+    if (r->n + n + 1 > r->cap) {
+        size_t cap = (r->n + n + 1) * 2;
+        char *body = realloc(r->body, cap);
+        if (!body) return 0;
+        r->body = body;
+        r->cap = cap;
+    }
+    memcpy(r->body + r->n, bytes, n);
+    r->n += n;
+    r->body[r->n] = '\0';
+    return n;
+}
+
+/* Non-zero stops the transfer. While the daemon works nothing moves and curl calls this about once a second. */
+static int on_transfer(void *user, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+    reply *r = user;
+    (void)down_total, (void)down;
+    if (r->progress && up_total > 0 && up < up_total)
+        progress_draw(r->progress, "sending", (double)up, (double)up_total);
+    else if (r->progress)
+        progress_draw(r->progress, "transcribing", 0, 0);
+    return is_interrupted();
+}
+
+/* A proxy from the environment is not asked for this machine itself. */
+static bool is_loopback(const char *url)
+{
+    CURLU *u = curl_url();
+    char *host = NULL;
+    bool yes = u && curl_url_set(u, CURLUPART_URL, url, CURLU_GUESS_SCHEME) == CURLUE_OK &&
+               curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+               (strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0);
+    curl_free(host);
+    curl_url_cleanup(u);
+    return yes;
+}
+
+/* GET, or POST of `form`. `timeout_s` 0 = none. Fails only when no reply came. */
+static sotto_status request(remote *r, const char *path, curl_mime *form, long timeout_s, reply *to, sotto_error *err)
+{
+    char *url = NULL;
+    curl_off_t wait_s = 0;
+    if (asprintf(&url, "%s%s", r->url, path) < 0) return options_fail(err, SOTTO_ENOMEM, "out of memory: URL");
+    free(to->body);
+    *to = (reply){.progress = to->progress};
+    curl_easy_reset(r->curl);
+    curl_easy_setopt(r->curl, CURLOPT_URL, url);
+    curl_easy_setopt(r->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(r->curl, CURLOPT_USERAGENT, "sotto");
+    curl_easy_setopt(r->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, to->message);
+    curl_easy_setopt(r->curl, CURLOPT_CONNECTTIMEOUT, 5L);
+    curl_easy_setopt(r->curl, CURLOPT_TIMEOUT, timeout_s);
+    curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, to);
+    curl_easy_setopt(r->curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(r->curl, CURLOPT_XFERINFOFUNCTION, on_transfer);
+    curl_easy_setopt(r->curl, CURLOPT_XFERINFODATA, to);
+    if (r->is_loopback) curl_easy_setopt(r->curl, CURLOPT_PROXY, "");
+    if (form) curl_easy_setopt(r->curl, CURLOPT_MIMEPOST, form);
+    CURLcode code = curl_easy_perform(r->curl);
+    free(url);
+    curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &to->status);
+    if (curl_easy_getinfo(r->curl, CURLINFO_RETRY_AFTER, &wait_s) == CURLE_OK)
+        to->retry_after_s = wait_s > RETRY_SECONDS_MAX ? RETRY_SECONDS_MAX : (long)wait_s;
+    curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, NULL);
+    if (is_interrupted()) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
+    if (to->too_large)
+        return options_fail(err, SOTTO_ELIMIT, "the reply of %s is larger than %d MB", r->url, REPLY_BYTES_MAX >> 20);
+    /* A refusal may arrive while the file is still being sent, and break the sending: the refusal counts. */
+    if (code == CURLE_OK || (code == CURLE_SEND_ERROR && to->status >= 400)) return SOTTO_OK;
+    return options_fail(err, SOTTO_EIO, "no answer from %s: %s", r->url,
+                        to->message[0] ? to->message : curl_easy_strerror(code));
+}
+
+/* The sentence in OpenAI's error object, or what can be said without. */
+static sotto_status fail_refused(const remote *r, const reply *re, sotto_error *err)
+{
+    json_t *document = re->body ? json_loadb(re->body, re->n, 0, NULL) : NULL;
+    const char *message = json_string_value(json_object_get(json_object_get(document, "error"), "message"));
+    sotto_status code = re->status == 404                        ? SOTTO_ENOTFOUND
+                        : re->status == 413 || re->status == 503 ? SOTTO_ELIMIT
+                                                                 : SOTTO_EINVAL;
+    if (message)
+        options_fail(err, code, "%.480s", message);
+    else
+        options_fail(err, code, "%s answered with HTTP status %ld and no explanation", r->url, re->status);
+    json_decref(document);
+    return code;
+}
+
+/* Id of the first model that the daemon lists, or "default". */
+static char *first_model(remote *r)
+{
+    reply re = {0};
+    json_t *document = NULL;
+    if (request(r, "/v1/models", NULL, 5, &re, NULL) == SOTTO_OK && re.status == 200 && re.body)
+        document = json_loadb(re.body, re.n, 0, NULL);
+    const char *id = json_string_value(json_object_get(json_array_get(json_object_get(document, "data"), 0), "id"));
+    char *model = strdup(id ? id : "default");
+    json_decref(document);
+    free(re.body);
+    return model;
+}
+
+sotto_status remote_open(remote **out, const char *url, sotto_error *err)
+{
+    remote *r = calloc(1, sizeof *r);
+    reply re = {0};
+    sotto_status st;
+    *out = NULL;
+    if (!r || !(r->url = strdup(url))) {
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
+        goto fail;
+    }
+    for (size_t n = strlen(r->url); n > 1 && r->url[n - 1] == '/'; n--) r->url[n - 1] = '\0';
+    r->is_loopback = is_loopback(r->url);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(r->curl = curl_easy_init())) {
+        st = options_fail(err, SOTTO_EINTERNAL, "libcurl did not start");
+        goto fail;
+    }
+    if ((st = request(r, "/health", NULL, 10, &re, err)) != SOTTO_OK) goto fail;
+    /* 503: a daemon that is busy or still loading; requests wait for it. */
+    if (re.status != 200 && re.status != 503) {
+        st = options_fail(err, SOTTO_EINVAL, "%s is no sotto daemon: its /health answers with HTTP status %ld", r->url,
+                          re.status);
+        goto fail;
+    }
+    if (!(r->model = first_model(r))) {
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
+        goto fail;
+    }
+    free(re.body);
+    *out = r;
+    return SOTTO_OK;
+fail:
+    free(re.body);
+    remote_free(r);
+    return st;
+}
+
+void remote_free(remote *r)
+{
+    if (!r) return;
+    if (r->curl) curl_easy_cleanup(r->curl);
+    free(r->url);
+    free(r->model);
+    free(r);
+}
+
+static bool add_field(curl_mime *form, const char *name, const char *value)
+{
+    curl_mimepart *part = curl_mime_addpart(form);
+    return part && curl_mime_name(part, name) == CURLE_OK &&
+           curl_mime_data(part, value, CURL_ZERO_TERMINATED) == CURLE_OK;
+}
+
+static bool add_file(curl_mime *form, const char *path, const char *name)
+{
+    const char *slash = strrchr(name, '/'), *shown = strcmp(name, "-") == 0 ? "stdin" : slash ? slash + 1 : name;
+    curl_mimepart *part = curl_mime_addpart(form);
+    return part && curl_mime_name(part, "file") == CURLE_OK && curl_mime_filedata(part, path) == CURLE_OK &&
+           curl_mime_filename(part, shown) == CURLE_OK;
+}
+
+/* The fields go before the file, so that a daemon can refuse them before it has read the file. */
+static bool fill_form(curl_mime *form, const remote *r, const work *w, sotto_format format, const char *path,
+                      const char *name)
+{
+    bool ok = add_field(form, "model", w->options.model ? w->options.model : r->model) &&
+              add_field(form, "response_format", sotto_format_name(format));
+    for (size_t i = 0; i < DECODE_OPTION_COUNT && ok; i++) {
+        const char *value = w->decode.given[i];
+        if (!value || !*value || i == DECODE_word_timestamps) continue;
+        ok = add_field(form, decode_options[i].form, value);
+    }
+    if (w->decode.options.word_timestamps)
+        ok = ok && add_field(form, "timestamp_granularities[]", "word") &&
+             add_field(form, "timestamp_granularities[]", "segment");
+    return ok && add_file(form, path, name);
+}
+
+/* Waits as long as the daemon said, drawing; false when interrupted. */
+static bool wait_for_turn(progress *p, long seconds)
+{
+    double until = now_s() + (double)(seconds > 0 ? seconds : 1);
+    while (now_s() < until && !is_interrupted()) {
+        progress_draw(p, "daemon busy, waiting", 0, 0);
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    }
+    return !is_interrupted();
+}
+
+static sotto_status post(remote *r, const work *w, sotto_format format, const char *path, const char *name, reply *re,
+                         sotto_error *err)
+{
+    const char *endpoint =
+        w->decode.options.task == SOTTO_TASK_TRANSLATE ? "/v1/audio/translations" : "/v1/audio/transcriptions";
+    for (int attempt = 0;; attempt++) {
+        curl_mime *form = curl_mime_init(r->curl);
+        sotto_status st = form && fill_form(form, r, w, format, path, name)
+                              ? request(r, endpoint, form, 0, re, err)
+                              : options_fail(err, SOTTO_EIO, "%s cannot be read, or memory ran out", name);
+        curl_mime_free(form);
+        if (st != SOTTO_OK) return st;
+        if (re->status == 200) return SOTTO_OK;
+        if (re->status != 503 || attempt == RETRIES) return fail_refused(r, re, err);
+        if (!wait_for_turn(re->progress, re->retry_after_s)) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
+    }
+}
+
+/* One verbose_json reply -> every format and the report. */
+static sotto_status convert(const work *w, const reply *re, transcripts *out, sotto_error *err)
+{
+    parsed_result parsed;
+    json_error_t where;
+    json_t *document = json_loadb(re->body ? re->body : "", re->n, 0, &where);
+    if (!document)
+        return options_fail(err, SOTTO_EFORMAT, "the daemon's reply is no JSON: %s at byte %d", where.text,
+                            where.position);
+    sotto_status st = parsed_result_read(&parsed, document, err);
+    if (st == SOTTO_OK) {
+        st = transcripts_write(out, w, &parsed.result, NULL, err);
+        parsed_result_free(&parsed);
+    }
+    for (size_t i = 0; i < w->n_formats && st == SOTTO_OK; i++) {
+        if (w->formats[i] != SOTTO_FORMAT_VERBOSE_JSON) continue;
+        sotto_string_free(out->texts[i]); /* the daemon's own document says more than can be made of it */
+        if (!(out->texts[i] = strndup(re->body, re->n))) st = options_fail(err, SOTTO_ENOMEM, "out of memory: reply");
+    }
+    const json_t *report = json_object_get(document, "sotto");
+    if (st == SOTTO_OK && w->options.report && report && !(out->report = json_dumps(report, 0)))
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: report");
+    json_decref(document);
+    return st;
+}
+
+sotto_status remote_transcribe(remote *r, const work *w, const char *path, const char *name, transcripts *out,
+                               sotto_error *err)
+{
+    progress p;
+    reply re = {.progress = &p};
+    bool by_word =
+        w->decode.options.word_timestamps && (w->formats[0] == SOTTO_FORMAT_SRT || w->formats[0] == SOTTO_FORMAT_VTT);
+    bool as_is = w->n_formats == 1 && !w->options.report && !by_word;
+    progress_begin(&p, name);
+    sotto_status st = post(r, w, as_is ? w->formats[0] : SOTTO_FORMAT_VERBOSE_JSON, path, name, &re, err);
+    progress_end(&p);
+    if (st == SOTTO_OK && as_is) {
+        if (!(out->texts[0] = re.body ? re.body : strdup("")))
+            st = options_fail(err, SOTTO_ENOMEM, "out of memory: reply");
+        re.body = NULL;
+    } else if (st == SOTTO_OK) {
+        st = convert(w, &re, out, err);
+    }
+    free(re.body);
+    return st;
+}
