@@ -92,7 +92,7 @@ enum { ROWS = sizeof table / sizeof table[0], CHUNK = 1 << 19 };
 struct copy {
     const sotto__tensor *tensor;
     float *to;
-    bool conv; /* [out, in, 3] -> [out, 3, in] */
+    bool conv; /* [out, in, 3] -> [3, out, in] */
 };
 
 struct binder {
@@ -328,7 +328,7 @@ static void widen_chunk(void *arg, size_t index, int thread)
     }
     const struct copy *c = &job->b->copies[low];
     const sotto__tensor *t = c->tensor;
-    if (c->conv) { /* small: one chunk, [out, in, 3] -> [out, 3, in] through the row's own place */
+    if (c->conv) { /* small: one chunk, [out, in, 3] -> [3, out, in] */
         const size_t in = t->dims[1], out = t->dims[0];
         float row[3 * 512];
         for (size_t o = 0; o < out; o++) {
@@ -336,7 +336,7 @@ static void widen_chunk(void *arg, size_t index, int thread)
                 const size_t n = in - i0 < 512 ? in - i0 : 512;
                 widen(ops, t, (o * in + i0) * 3, 3 * n, row);
                 for (size_t i = 0; i < n; i++) {
-                    for (size_t k = 0; k < 3; k++) c->to[(o * 3 + k) * in + i0 + i] = row[i * 3 + k];
+                    for (size_t k = 0; k < 3; k++) c->to[(k * out + o) * in + i0 + i] = row[i * 3 + k];
                 }
             }
         }

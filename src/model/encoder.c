@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * mel -> encoder states -> cross-attention keys and values. Mirrors whisper.model.AudioEncoder.forward; the two
- * convolutions are matrix products, because rows that overlap in memory are what a convolution reads. */
+ * convolutions are three matrix products each, one a tap. */
 #include "model/state.h"
 #include "audio/features.h"
 #include "base/checked.h"
@@ -35,8 +35,8 @@ static void stem(sotto__runtime *rt, const float *mel)
 {
     const sotto_model *m = rt->model;
     const size_t mels = (size_t)m->info.n_mels, t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
-    const sotto__linear conv1 = {m->params.conv1_w, m->params.conv1_b, 3 * mels, d};
-    const sotto__linear conv2 = {m->params.conv2_w, m->params.conv2_b, 3 * d, d};
+    const sotto__linear conv1 = {m->params.conv1_w, m->params.conv1_b, mels, d, 3};
+    const sotto__linear conv2 = {m->params.conv2_w, m->params.conv2_b, d, d, 3};
     memset(rt->mel, 0, mels * sizeof(float));
     memcpy(rt->mel + mels, mel, FRAMES * mels * sizeof(float));
     memset(rt->mel + (FRAMES + 1) * mels, 0, mels * sizeof(float));

@@ -27,8 +27,8 @@ typedef struct sotto__block {
 } sotto__block;
 
 typedef struct sotto__params {
-    float *conv1_w, *conv1_b; /* [D, 3, n_mels]: a row is contiguous over three frames of the input */
-    float *conv2_w, *conv2_b; /* [D, 3, D] */
+    float *conv1_w, *conv1_b; /* [3, D, n_mels]: one matrix a tap */
+    float *conv2_w, *conv2_b; /* [3, D, D] */
     float *audio_positions;   /* [T, D] */
     float *encoder_norm_g, *encoder_norm_b;
     float *embedding;      /* [V, D], input and output */

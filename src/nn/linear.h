@@ -13,11 +13,12 @@ typedef struct sotto__nn {
     sotto__pool *pool;
 } sotto__nn;
 
-/* y = x W^T + b */
+/* y = x W^T + b; with taps = 3 a convolution of width 3: y[r] = b + sum over k of x[r at offset k * in] W_k^T */
 typedef struct sotto__linear {
-    const float *weight; /* [out, in] */
+    const float *weight; /* [out, in], or [taps, out, in] */
     const float *bias;   /* [out] or NULL */
     size_t in, out;
+    size_t taps; /* 0 and 1 = none */
 } sotto__linear;
 
 typedef struct sotto__norm {
@@ -31,8 +32,8 @@ typedef enum sotto__epilogue {
     SOTTO__RESIDUAL /* y += x W^T + b */
 } sotto__epilogue;
 
-/* y[rows, out] (stride ldy) from x[rows, in] (stride ldx; a stride below `in` lets rows overlap, which makes a
- * convolution a product). Rows are split over the pool; few rows split the outputs instead. */
+/* y[rows, out] (stride ldy) from x[rows, in] (stride ldx; with taps, row r reads taps * in values from x + r * ldx on,
+ * overlapping its neighbours). Rows are split over the pool; few rows split the outputs instead (no taps then). */
 void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                        float *y, size_t ldy, sotto__epilogue epilogue);
 
