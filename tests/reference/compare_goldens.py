@@ -221,9 +221,10 @@ def compare_words(args, clip, name, want, got, tally) -> str:
 
 def compare_all(args, golden: dict, folder: Path, clips: list[str]) -> Tally:
     tally = Tally()
-    mel_width = golden.get("n_mels", 80)
-    mels = np.load(folder.parent / f"mel{mel_width}.npz")
-    encoders = np.load(folder / "encoder.npz")
+    mels, encoders = {}, {}
+    if not args.no_dump:
+        mels = np.load(folder.parent / f"mel{golden['n_mels']}.npz")
+        encoders = np.load(folder / "encoder.npz")
     for clip in clips:
         facts = golden["clips"][clip]
         jobs = []
