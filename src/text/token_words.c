@@ -75,7 +75,7 @@ static bool is_punctuation(const char *text, size_t n)
 {
     static const char punctuation[] = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
     sotto__utf8_strip(&text, &n);
-    return !n || memmem(punctuation, sizeof punctuation - 1, text, n);
+    return memmem(punctuation, sizeof punctuation - 1, text, n) != NULL;
 }
 
 /* split_tokens_on_spaces: units that begin no word are joined to the one before. */
