@@ -88,13 +88,14 @@ static sotto_status open_file(const char *path, int *fd, sotto_error *err)
 }
 
 #ifdef SOTTO_FFMPEG
-/* MPEG audio goes to FFmpeg first: libsndfile's decoder of it prints to stderr about junk, and libsndfile before 1.2.1
- * finds no samples in files that lack an Info header. */
-static bool is_mpeg_audio(int fd)
+/* MPEG audio and Ogg are FFmpeg's alone when it is there. libsndfile's MPEG decoder prints to stderr about junk and,
+ * before 1.2.1, finds no samples in files that lack an Info header; opening a damaged Vorbis header leaks memory in it.
+ */
+static bool is_for_ffmpeg(int fd)
 {
-    unsigned char head[3];
+    unsigned char head[4];
     if (pread(fd, head, sizeof head, 0) != (ssize_t)sizeof head) return false;
-    return memcmp(head, "ID3", 3) == 0 || (head[0] == 0xff && (head[1] & 0xe0) == 0xe0);
+    return memcmp(head, "OggS", 4) == 0 || memcmp(head, "ID3", 3) == 0 || (head[0] == 0xff && (head[1] & 0xe0) == 0xe0);
 }
 #endif
 
@@ -103,19 +104,23 @@ static sotto_status read_file(int fd, sotto__sink *sink, sotto_error *err)
     typedef sotto_status reader(int, sotto__sink *, sotto_error *);
     reader *readers[2] = {sotto__sndfile_read, NULL};
     sotto_status st = SOTTO_EUNSUPPORTED;
+    bool known = false;
     size_t i;
 #ifdef SOTTO_FFMPEG
     readers[1] = sotto__ffmpeg_read;
-    if (is_mpeg_audio(fd)) {
+    if (is_for_ffmpeg(fd)) {
         readers[0] = sotto__ffmpeg_read;
-        readers[1] = sotto__sndfile_read;
+        readers[1] = NULL;
     }
 #endif
-    for (i = 0; i < 2 && readers[i] && st == SOTTO_EUNSUPPORTED; i++) {
+    /* a WAV with a data size of 0, as streams have it, holds nothing for libsndfile, but does for FFmpeg */
+    for (i = 0; i < 2 && readers[i] && (st == SOTTO_EUNSUPPORTED || (st == SOTTO_OK && sink->frames == 0)); i++) {
         if (lseek(fd, 0, SEEK_SET) != 0)
             return sotto__fail(err, SOTTO_EIO, "cannot read %.250s: %s", sink->path, strerror(errno));
         st = readers[i](fd, sink, err);
+        if (st == SOTTO_OK) known = true;
     }
+    if (st == SOTTO_EUNSUPPORTED && known) return SOTTO_OK;
     if (st == SOTTO_EUNSUPPORTED)
         return sotto__fail(err, SOTTO_EAUDIO, "%.250s is not audio in a known format, expected " FORMATS, sink->path);
     return st;

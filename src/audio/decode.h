@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Audio file -> features: opens what libsndfile reads (wav, flac, ogg, opus, mp3, …) and, failing that, what FFmpeg
- * reads (m4a, mp4, webm, aac, wma, …), mixes to mono, resamples to 16 kHz with libsoxr and pushes into features. */
+ * Audio file -> features: opens what libsndfile reads (wav, flac, aiff, …) and, failing that, what FFmpeg reads (m4a,
+ * mp4, webm, aac, wma, …), mixes to mono, resamples to 16 kHz with libsoxr and pushes into features. Ogg and mp3 go to
+ * FFmpeg where it is built in, to libsndfile where it is not. */
 #ifndef SOTTO_AUDIO_DECODE_H
 #define SOTTO_AUDIO_DECODE_H
 

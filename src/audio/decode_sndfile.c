@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sndfile.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,9 +38,13 @@ sotto_status sotto__sndfile_read(int fd, sotto__sink *sink, sotto_error *err)
     float *block = NULL;
     size_t channels, per_block;
     sf_count_t got;
+    int own;
 
     memset(&info, 0, sizeof info);
-    file = sf_open_fd(fd, SFM_READ, &info, 0);
+    /* a descriptor of its own: sf_open_fd closes what it is given when it fails, even when told not to */
+    own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (own < 0) return sotto__fail(err, SOTTO_EIO, "cannot read %.250s: %s", sink->path, strerror(errno));
+    file = sf_open_fd(own, SFM_READ, &info, SF_TRUE);
     if (!file) return sotto__fail(err, SOTTO_EUNSUPPORTED, "libsndfile: %s", sf_strerror(NULL));
     if (info.channels < 1 || info.channels > BLOCK_SAMPLES || info.samplerate < 1) {
         st = sotto__fail(err, SOTTO_EUNSUPPORTED, "libsndfile: %d channels at %d Hz", info.channels, info.samplerate);
