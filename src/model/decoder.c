@@ -115,7 +115,7 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
     const sotto_model *m = rt->model;
     const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
     const sotto__norm norm = {b->self_norm_g, b->self_norm_b, d};
-    const sotto__linear qkv = {b->qkv_w, b->qkv_b, d, 3 * d}, out = {b->self_out_w, b->self_out_b, d, d};
+    const sotto__linear qkv = {b->qkv_w, b->qkv_b, d, 3 * d, 1}, out = {b->self_out_w, b->self_out_b, d, d, 1};
     size_t row = 0;
     sotto__norm_run(&m->nn, &norm, p->x, p->rows, p->xn);
     sotto__linear_run(&m->nn, &qkv, p->xn, d, p->rows, p->wide, 3 * d, SOTTO__STORE); /* [R, 3D] */
@@ -155,7 +155,7 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
     const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
     const size_t t = (size_t)m->info.n_audio_ctx;
     const sotto__norm norm = {b->cross_norm_g, b->cross_norm_b, d};
-    const sotto__linear query = {b->cross_q_w, b->cross_q_b, d, d}, out = {b->cross_out_w, b->cross_out_b, d, d};
+    const sotto__linear query = {b->cross_q_w, b->cross_q_b, d, d, 1}, out = {b->cross_out_w, b->cross_out_b, d, d, 1};
     size_t n = 0, row = 0;
     sotto__norm_run(&m->nn, &norm, p->x, p->rows, p->xn);
     sotto__linear_run(&m->nn, &query, p->xn, d, p->rows, p->wide, d, SOTTO__STORE); /* [R, D] */
@@ -203,7 +203,7 @@ static void mlp(struct pass *p, const sotto__block *b)
     const sotto_model *m = p->rt->model;
     const size_t d = (size_t)m->info.n_text_state;
     const sotto__norm norm = {b->mlp_norm_g, b->mlp_norm_b, d};
-    const sotto__linear up = {b->up_w, b->up_b, d, 4 * d}, down = {b->down_w, b->down_b, 4 * d, d};
+    const sotto__linear up = {b->up_w, b->up_b, d, 4 * d, 1}, down = {b->down_w, b->down_b, 4 * d, d, 1};
     sotto__norm_run(&m->nn, &norm, p->x, p->rows, p->xn);
     sotto__linear_run(&m->nn, &up, p->xn, d, p->rows, p->wide, 4 * d, SOTTO__GELU); /* [R, 4D] */
     sotto__linear_run(&m->nn, &down, p->wide, 4 * d, p->rows, p->x, d, SOTTO__RESIDUAL);
@@ -220,7 +220,7 @@ static void project(struct pass *p)
     const sotto_model *m = rt->model;
     const size_t d = (size_t)m->info.n_text_state, v = (size_t)m->info.n_vocab;
     const sotto__norm norm = {m->params.decoder_norm_g, m->params.decoder_norm_b, d};
-    const sotto__linear logits = {m->params.embedding, NULL, d, v};
+    const sotto__linear logits = {m->params.embedding, NULL, d, v, 1};
     size_t row = 0, total = 0;
     /* gather the wanted rows at the front of xn */
     for (size_t i = 0; i < p->n_steps; i++) {

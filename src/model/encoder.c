@@ -56,8 +56,8 @@ static void block(sotto__runtime *rt, const sotto__block *b)
     const size_t t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
     const size_t heads = (size_t)m->info.n_audio_head, width = d / heads;
     const sotto__norm norm1 = {b->self_norm_g, b->self_norm_b, d}, norm2 = {b->mlp_norm_g, b->mlp_norm_b, d};
-    const sotto__linear qkv = {b->qkv_w, b->qkv_b, d, 3 * d}, out = {b->self_out_w, b->self_out_b, d, d};
-    const sotto__linear up = {b->up_w, b->up_b, d, 4 * d}, down = {b->down_w, b->down_b, 4 * d, d};
+    const sotto__linear qkv = {b->qkv_w, b->qkv_b, d, 3 * d, 1}, out = {b->self_out_w, b->self_out_b, d, d, 1};
+    const sotto__linear up = {b->up_w, b->up_b, d, 4 * d, 1}, down = {b->down_w, b->down_b, 4 * d, d, 1};
 
     sotto__norm_run(&m->nn, &norm1, rt->x, t, rt->xn);
     sotto__linear_run(&m->nn, &qkv, rt->xn, d, t, rt->wide, 3 * d, SOTTO__STORE); /* [T, 3D] */
@@ -108,7 +108,7 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
     const sotto_model *m = rt->model;
     const sotto__block *b = &m->params.decoder[layer];
     const size_t t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
-    const sotto__linear kv = {b->cross_kv_w, b->cross_kv_b, d, 2 * d};
+    const sotto__linear kv = {b->cross_kv_w, b->cross_kv_b, d, 2 * d, 1};
     struct split_job j = {rt->wide, w->cross_kv + 2 * layer * t * d, t, (size_t)m->info.n_text_head, 0};
     j.width = d / j.heads;
     sotto__linear_run(&m->nn, &kv, w->states, d, t, rt->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */

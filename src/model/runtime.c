@@ -98,7 +98,7 @@ sotto_status sotto__check_cancel(const sotto__runtime *rt, sotto_error *err)
 void sotto__count_linear(sotto__runtime *rt, sotto_part part, const sotto__linear *layer, size_t rows)
 {
     rt->counts.multiply_adds[part] +=
-        (uint64_t)rows * ((layer->taps ? layer->taps : 1) * layer->in * layer->out + (layer->bias ? layer->out : 0));
+        (uint64_t)rows * (layer->taps * layer->in * layer->out + (layer->bias ? layer->out : 0));
 }
 
 /* ---- windows ---- */

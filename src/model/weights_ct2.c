@@ -55,7 +55,7 @@ sotto_status sotto__parse_ctranslate2(sotto__weights *w, sotto_error *err)
     const uint32_t n = sotto__read_u32(&r);
     if (!r.ok) return ends_early(w, "its header", err);
     for (uint32_t i = 0; i < n; i++) {
-        size_t dims[256], name_len, used;
+        size_t dims[256], name_len = 0, used;
         const char *name = read_string(&r, &name_len);
         const uint8_t rank = sotto__read_u8(&r);
         for (int d = 0; d < rank; d++) dims[d] = sotto__read_u32(&r);

@@ -48,7 +48,7 @@ static void many_rows(void *arg, size_t index, int thread)
     const sotto__linear *l = j->layer;
     const size_t r0 = index * j->block, n = j->rows - r0 < j->block ? j->rows - r0 : j->block;
     (void)thread;
-    for (size_t tap = 0; tap == 0 || tap < l->taps; tap++)
+    for (size_t tap = 0; tap < l->taps; tap++)
         j->nn->ops->gemm_nt(n, l->out, l->in, j->x + r0 * j->ldx + tap * l->in, j->ldx,
                             l->weight + tap * l->out * l->in, l->in,
                             tap || j->epilogue == SOTTO__RESIDUAL ? 1.0f : 0.0f, j->y + r0 * j->ldy, j->ldy);
@@ -60,7 +60,7 @@ void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const fl
 {
     struct job j = {nn, layer, x, y, ldx, ldy, rows, 0, epilogue};
     if (rows == 0) return;
-    if (rows <= FEW_ROWS && layer->taps <= 1) {
+    if (rows <= FEW_ROWS && layer->taps == 1) {
         j.block = CHUNK_FLOATS / layer->in;
         if (j.block < 16) j.block = 16;
         sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);

@@ -18,7 +18,7 @@ typedef struct sotto__linear {
     const float *weight; /* [out, in], or [taps, out, in] */
     const float *bias;   /* [out] or NULL */
     size_t in, out;
-    size_t taps; /* 0 and 1 = none */
+    size_t taps; /* 1 = an ordinary layer */
 } sotto__linear;
 
 typedef struct sotto__norm {
