@@ -36,7 +36,8 @@ ARROWS = {
 
 # (file, header): why this one arrow is drawn all the same.
 EXTRA = {
-    ("src/model/model.c", "audio/features.h"): "the model checks its input length against the window of the features",
+    ("src/model/model.c", "audio/features.h"): "frames of a window, which its positions must cover",
+    ("src/model/encoder.c", "audio/features.h"): "frames of a window, its input's length",
 }
 
 # Header of a library -> the only file that includes it.
@@ -44,11 +45,10 @@ ONLY = {
     r"cblas\.h": "src/nn/gemm.c",
     r"sndfile\.h": "src/audio/decode_sndfile.c",
     r"soxr\.h": "src/audio/resample.c",
-    r"kiss_fftr?\.h": "src/audio/fft.c",
     r"lib(av\w+|swresample)/.*": "src/audio/decode_ffmpeg.c",
     r"microhttpd\.h": "server/http.c",
     r"portaudio\.h": "client/mic.c",
-    r"curl/.*": "client/http.c",
+    r"curl/.*": "client/remote.c",
 }
 
 LONGEST = 800  # lines; longer files are split along the path of the data
