@@ -196,9 +196,9 @@ static float *burst(int rate, size_t *n)
     return x;
 }
 
-/* The burst is where it was put, to a frame, and the length is right to 1 ms, but for `tail` samples at the end that
- * the encoder may have filled its last frame with: no encoder delay is left. */
-static void check_burst(const char *path, double tail)
+/* The burst is where it was put, to a frame: no encoder delay is left. And the length is right to 1 ms, but for `head`
+ * samples that the decoder may leave out and `tail` samples that the encoder may fill its last frame with. */
+static void check_burst(const char *path, double head, double tail)
 {
     sotto__features *f = decode_ok(path);
     double samples = (double)sotto__features_samples(f);
@@ -215,7 +215,7 @@ static void check_burst(const char *path, double tail)
         if (!first) first = t;
         last = t;
     }
-    if (first < 49 || first > 51 || last < 99 || last > 101 || samples < 24000.0 - 16.0 ||
+    if (first < 49 || first > 51 || last < 99 || last > 101 || samples < 24000.0 - 16.0 - head ||
         samples > 24000.0 + 16.0 + tail)
         fail_msg("%s: tone in frames %zu to %zu of %.0f samples, expected 50 to 100 of 24000", path, first, last,
                  samples);
@@ -228,10 +228,11 @@ static void compressed_files_keep_their_timing(void **state)
     size_t n;
     float *x = burst(48000, &n), *y = burst(16000, &n);
     (void)state;
-    check_burst(write_sound("burst.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1, y, 24000), 0);
-    check_burst(write_sound("burst.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 48000, 1, x, 72000), 0);
-    check_burst(write_sound("burst.opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000, 1, x, 72000), 0);
-    check_burst(write_sound("burst.mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 48000, 1, x, 72000), 0);
+    check_burst(write_sound("burst.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1, y, 24000), 0, 0);
+    /* FFmpeg's Vorbis decoder drops half of the first short block, 2.7 ms */
+    check_burst(write_sound("burst.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 48000, 1, x, 72000), 128.0 / 3.0, 0);
+    check_burst(write_sound("burst.opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000, 1, x, 72000), 0, 0);
+    check_burst(write_sound("burst.mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 48000, 1, x, 72000), 0, 0);
     free(x);
     free(y);
 }
@@ -384,7 +385,7 @@ static void containers_of_ffmpeg_keep_their_timing(void **state)
     (void)state;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (!encode_file(temp_file(cases[i].name), cases[i].muxer, cases[i].encoder, x, n, 48000)) continue;
-        check_burst(temp_file(cases[i].name), 1024.0 / 3.0); /* one AAC frame */
+        check_burst(temp_file(cases[i].name), 0, 1024.0 / 3.0); /* one AAC frame */
         tested++;
     }
     if (tested < 4) fail_msg("only %zu encoders", tested);

@@ -3,6 +3,9 @@
  */
 #include "sound.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 enum { MELS = 80, BINS = SOTTO__N_FFT / 2 + 1 };
 
 /* log_mel_spectrogram(x, 80, padding=480000) as it is defined: frames 0 … n_frames-1, for free(). */
@@ -174,6 +177,30 @@ static void no_place_for_the_file_is_an_error(void **state)
     free(x);
 }
 
+/* As a full disk does: the write is refused, and the sentence says where and why. */
+static void a_refused_write_is_an_error(void **state)
+{
+    float *x = signal_mixed(480000, 16000.0, 17);
+    sotto__features *f = features_new(MELS);
+    struct rlimit old, small;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    sotto_error err = {0};
+    sotto_status st;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = (struct rlimit){100000, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    sotto__features_set_memory(f, 0);
+    st = sotto__features_push(f, x, 480000, &err);
+    setrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(st, SOTTO_EIO);
+    assert_non_null(strstr(err.message, "cannot write features to a temporary file in "));
+    assert_non_null(strstr(err.message, "after 100000 bytes: File too large"));
+    sotto__features_free(f);
+    free(x);
+}
+
 static void windows_are_padded_as_asked(void **state)
 {
     enum { N = 160 * 500 };
@@ -255,6 +282,7 @@ int main(void)
         cmocka_unit_test(any_chunking_is_bit_identical),
         cmocka_unit_test(frames_in_a_file_are_the_same),
         cmocka_unit_test(no_place_for_the_file_is_an_error),
+        cmocka_unit_test(a_refused_write_is_an_error),
         cmocka_unit_test(windows_are_padded_as_asked),
         cmocka_unit_test(silence_is_flat),
         cmocka_unit_test(misuse_and_bad_samples_are_refused),
