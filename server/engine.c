@@ -68,9 +68,10 @@ static bool run(engine *e, job *j)
     char *body = NULL;
     j->form.options.on_progress = keep_going;
     j->form.options.user = j;
-    sotto_status st = atomic_load(&j->cancelled)
-                          ? SOTTO_ECANCELLED
-                          : sotto_transcribe_file(e->session, j->upload.path, &j->form.options, &result, &err);
+    sotto_status st = SOTTO_ECANCELLED;
+    /* A cancellation meant for the job before may come a moment late and end this one: then it runs again. */
+    while (st == SOTTO_ECANCELLED && !atomic_load(&j->cancelled))
+        st = sotto_transcribe_file(e->session, j->upload.path, &j->form.options, &result, &err);
     if (st == SOTTO_OK) {
         add_counts(e, result);
         j->audio_s = result->duration_s;

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""Starts the real sottod on a free port and speaks HTTP to it, for the tests beside this file."""
+
+import contextlib
+import http.client
+import io
+import json
+import math
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+import wave
+from pathlib import Path
+
+SOURCE = Path(os.environ.get("SOTTO_SOURCE", Path(__file__).resolve().parents[2]))
+BIN = Path(os.environ.get("SOTTO_BIN", SOURCE / "build/release/bin"))
+MODELS = Path(os.environ.get("SOTTO_MODELS", SOURCE / "models"))
+RECORDINGS = SOURCE.parent / "shared/audio"
+START_SECONDS = 60
+ANSWER_SECONDS = 300
+
+
+def need_model(name):
+    """Ends the whole test as skipped when there is nothing to serve."""
+    if not (MODELS / name).exists():
+        print(f"skipped: model {name} is not in {MODELS}")
+        sys.exit(77)
+    if not (BIN / "sottod").exists():
+        print(f"no sottod in {BIN}")
+        sys.exit(1)
+
+
+def tone(seconds, rate=8000, hertz=440):
+    """A wav of a tone: decodable, wordless."""
+    period = [int(8000 * math.sin(2 * math.pi * hertz * i / rate)) for i in range(rate)]
+    second = struct.pack(f"<{rate}h", *period)
+    out = io.BytesIO()
+    with wave.open(out, "wb") as w:
+        w.setnchannels(1)
+        w.setsampwidth(2)
+        w.setframerate(rate)
+        whole, rest = divmod(round(seconds * rate), rate)
+        w.writeframes(second * whole + second[: 2 * rest])
+    return out.getvalue()
+
+
+def multipart(fields, file=b"", filename="audio.wav"):
+    """(body, content type) of a form; fields are (name, value) pairs; file None leaves it out."""
+    boundary = uuid.uuid4().hex
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
+        + (value if isinstance(value, bytes) else value.encode())
+        + b"\r\n"
+        for name, value in fields
+    ]
+    if file is not None:
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+        parts.append(head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + file + b"\r\n")
+    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def error(self):
+        return self.json["error"]
+
+
+class Daemon:
+    """`with Daemon("--queue", "1") as d:` ends with SIGTERM and checks nothing; see stop()."""
+
+    def __init__(self, *arguments, model="tiny.en"):
+        self.spool = tempfile.TemporaryDirectory(prefix="sottod-test-")
+        command = [BIN / "sottod", "--model", MODELS / model, "--listen", "127.0.0.1:0", "--spool", self.spool.name]
+        self.process = subprocess.Popen([*map(str, command), *arguments], stderr=subprocess.PIPE, text=True)
+        self.lines = []
+        self.ready = threading.Event()
+        self.url = None
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        if not self.ready.wait(START_SECONDS) or not self.url:
+            self.__exit__()
+            raise RuntimeError("sottod does not start: " + "".join(self.lines))
+        self.port = int(self.url.rsplit(":", 1)[1])
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines.append(line)
+            found = re.match(r"READY (http://\S+)", line)
+            if found:
+                self.url = found.group(1)
+                self.ready.set()
+        self.ready.set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stderr.close()
+        self.spool.cleanup()
+
+    def signal(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+
+    def stop(self, seconds=60):
+        """SIGTERM; the exit status."""
+        self.signal()
+        return self.process.wait(seconds)
+
+    @property
+    def log(self):
+        return "".join(self.lines)
+
+    @contextlib.contextmanager
+    def connection(self):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        try:
+            yield c
+        finally:
+            c.close()
+
+    def request(self, method, path, body=None, headers=None):
+        with self.connection() as c:
+            c.request(method, path, body, headers or {})
+            return Answer(c.getresponse())
+
+    def get(self, path, **headers):
+        return self.request("GET", path, headers=headers)
+
+    def post(self, file=b"", path="/v1/audio/transcriptions", fields=(), filename="audio.wav", headers=None):
+        body, kind = multipart(fields, file, filename)
+        return self.request("POST", path, body, {"Content-Type": kind, **(headers or {})})
+
+    def quick(self, file, **fields):
+        """A transcription without fallback to higher temperatures."""
+        return self.post(file, fields=[("temperature_inc", "0"), *fields.items()])
+
+    def health(self):
+        return self.get("/health").json
+
+    def wait_for(self, what, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if what(self.health()):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def memory(self, key="VmRSS"):
+        """Bytes."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{key}:\s+(\d+)", text).group(1)) << 10
