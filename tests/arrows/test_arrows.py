@@ -36,7 +36,7 @@ ARROWS = {
 
 # (file, header): why this one arrow is drawn all the same.
 EXTRA = {
-    ("src/model/model.c", "audio/features.h"): "frames of a window, which its positions must cover",
+    ("src/model/model.c", "audio/features.h"): "the model owns the mel filters that features are made with",
     ("src/model/encoder.c", "audio/features.h"): "frames of a window, its input's length",
 }
 
