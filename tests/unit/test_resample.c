@@ -80,7 +80,7 @@ static void what_would_alias_is_removed(void **state)
 
 static void length_follows_the_ratio(void **state)
 {
-    static const double rates[] = {8000, 11025, 22050, 44100, 48000, 192000};
+    static const double rates[] = {1000, 8000, 11025, 22050, 44100, 48000, 192000};
     static const size_t lengths[] = {1, 2, 100, 1023, 44100, 99991};
     float *x = signal_mixed(99991, 44100.0, 1);
     size_t i, k, n_out;
@@ -88,7 +88,7 @@ static void length_follows_the_ratio(void **state)
     for (i = 0; i < sizeof rates / sizeof *rates; i++) {
         for (k = 0; k < sizeof lengths / sizeof *lengths; k++) {
             double expected = (double)lengths[k] * 16000.0 / rates[i];
-            free(resample(x, lengths[k], rates[i], 4096, &n_out));
+            free(resample(x, lengths[k], rates[i], k % 2 ? 16 : 4096, &n_out));
             if (fabs((double)n_out - expected) > 1.0)
                 fail_msg("%zu samples at %g Hz became %zu, expected %.1f", lengths[k], rates[i], n_out, expected);
         }
