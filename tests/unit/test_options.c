@@ -138,6 +138,7 @@ static void bad_lines(void **state)
         {"--rate=0x1", "--rate is \"0x1\", but should be a number"},
         {"--rate=1e999", "--rate is \"1e999\", but should be a number"},
         {"--rate=1.01", "--rate is 1.01, which is outside -1 to 1"},
+        {"--rate=-1.01", "--rate is -1.01, which is outside -1 to 1"},
         {"--level=loud", "--level is \"loud\", but should be error|info|debug"},
         {"--level=err", "--level is \"err\", but should be error|info|debug"},
         {"--tags=a,,b", "--tags has an empty item in its list"},
