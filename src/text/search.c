@@ -325,6 +325,28 @@ void sotto__search_feed(sotto__search *s, float *logits)
     if (s->steps >= s->o.sample_len || s->o.n_prompt + s->steps > s->o.n_ctx) s->ended = true;
 }
 
+void sotto__caches_arrange(const size_t *sources, size_t n, size_t width, size_t *order, bool *copies)
+{
+    size_t next = 0;
+    for (size_t i = 0; i < width; i++) copies[i] = i < n;
+    for (size_t i = 0; i < n; i++) { /* the first to want a cache gets it */
+        bool taken = false;
+        for (size_t k = 0; k < i; k++) taken |= !copies[k] && sources[k] == sources[i];
+        if (taken) continue;
+        order[i] = sources[i];
+        copies[i] = false;
+    }
+    for (size_t i = 0; i < width; i++) { /* the others get what nobody wanted */
+        bool wanted = true;
+        if (i < n && !copies[i]) continue;
+        for (; wanted; next++) {
+            wanted = false;
+            for (size_t k = 0; k < n; k++) wanted |= sources[k] == next;
+            if (!wanted) order[i] = next;
+        }
+    }
+}
+
 /* ---- ranking -------------------------------------------------------------------------------------------------- */
 
 /* finalize(): what did not finish joins the finished, as if it had ended here. Beams fill up to `width` from the best

@@ -65,6 +65,11 @@ void sotto__search_feed(sotto__search *s, float *logits);
 /* The best-ranked sequence of a search that has ended. */
 sotto__search_result sotto__search_result_of(sotto__search *s);
 
+/* How to make n caches continue the hypotheses sources[n] of `width` old ones with the fewest copies: order[i] is the
+ * old cache that becomes cache i (a permutation of all `width`), and copies[i] is true where it has to be overwritten
+ * first with the cache sources[i]. n <= width. */
+void sotto__caches_arrange(const size_t *sources, size_t n, size_t width, size_t *order, bool *copies);
+
 /* Uniform in [0, 1): the next number of a stream (SplitMix64). */
 double sotto__random(uint64_t *stream);
 /* A stream for (seed, number): neighbouring numbers give unrelated streams. */

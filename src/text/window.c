@@ -3,12 +3,11 @@
  * decoder as one batch. */
 #include "text/window.h"
 #include "base/error.h"
+#include "text/search.h"
 #include "text/unicode.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 struct sotto__window_decoder {
     sotto__runtime *rt;
@@ -28,74 +27,6 @@ struct sotto__window_decoder {
     sotto__str text;   /* decoded, for the compression ratio */
     sotto__ids tokens; /* of the outcome */
 };
-
-/* ---- decisions ------------------------------------------------------------------------------------------------ */
-
-size_t sotto__temperatures(const sotto_options *o)
-{
-    double n;
-    if (!(o->temperature_increment > 0)) return 1;
-    n = ceil((1.0 + 1e-6 - o->temperature) / o->temperature_increment);
-    return n < 1 ? 1 : (size_t)n;
-}
-
-double sotto__temperature(const sotto_options *o, size_t i)
-{
-    /* 3 * 0.2 would be 0.6000000000000001 */
-    return i ? rint((o->temperature + (double)i * o->temperature_increment) * 1e9) / 1e9 : o->temperature;
-}
-
-sotto_status sotto__compression_ratio(const char *text, size_t n, double *out, sotto_error *err)
-{
-    uLong bound = compressBound((uLong)n);
-    uLongf packed = bound;
-    Bytef *buffer = malloc(bound);
-    *out = 0;
-    if (!buffer) return sotto__fail_nomem(err, "compression ratio");
-    /* cannot fail with a buffer of compressBound but for memory */
-    if (compress(buffer, &packed, (const Bytef *)text, (uLong)n) != Z_OK) {
-        free(buffer);
-        return sotto__fail_nomem(err, "compression ratio");
-    }
-    free(buffer);
-    *out = (double)n / (double)packed;
-    return SOTTO_OK;
-}
-
-bool sotto__needs_fallback(const sotto_options *o, const sotto__window_tokens *w)
-{
-    bool improbable = w->avg_logprob < o->logprob_threshold; /* false for NAN */
-    bool again = improbable || w->compression_ratio > o->compression_ratio_threshold;
-    if (w->no_speech_prob > o->no_speech_threshold && improbable) again = false; /* silence */
-    return again;
-}
-
-bool sotto__is_silence(const sotto_options *o, const sotto__window_tokens *w)
-{
-    return w->no_speech_prob > o->no_speech_threshold && !(w->avg_logprob > o->logprob_threshold);
-}
-
-void sotto__caches_arrange(const size_t *sources, size_t n, size_t width, size_t *order, bool *copies)
-{
-    size_t next = 0;
-    for (size_t i = 0; i < width; i++) copies[i] = i < n;
-    for (size_t i = 0; i < n; i++) { /* the first to want a cache gets it */
-        bool taken = false;
-        for (size_t k = 0; k < i; k++) taken |= !copies[k] && sources[k] == sources[i];
-        if (taken) continue;
-        order[i] = sources[i];
-        copies[i] = false;
-    }
-    for (size_t i = 0; i < width; i++) { /* the others get what nobody wanted */
-        bool wanted = true;
-        if (i < n && !copies[i]) continue;
-        for (; wanted; next++) {
-            wanted = false;
-            for (size_t k = 0; k < n; k++) wanted |= sources[k] == next;
-            if (!wanted) order[i] = next;
-        }
-    }
-}
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
