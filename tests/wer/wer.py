@@ -169,7 +169,7 @@ def score(items: list[Item]) -> tuple[int, int]:
     return edits, out.hits + out.substitutions + out.deletions
 
 
-def report(items: list[Item], spent: float | None) -> tuple[str, float]:
+def report(items: list[Item]) -> tuple[str, float]:
     """(table, total WER in percent)."""
     parts: dict[str, list[Item]] = {}
     for item in items:
@@ -180,16 +180,11 @@ def report(items: list[Item], spent: float | None) -> tuple[str, float]:
         wer = 100 * edits / words if words else 0.0
         seconds = sum(item.seconds for item in group)
         lines.append(f"{name:30} {len(group):5} {seconds:8.1f} {words:6} {edits:6} {wer:7.3f}")
-    total = sum(item.seconds for item in items)
-    if spent is not None:
-        lines.append(
-            f"{spent:.1f} s for {total:.1f} s of audio: real-time factor {spent / total:.4f}"
-        )
     return "\n".join(lines), wer
 
 
 def save(path: Path, items: list[Item], command: str, table: str) -> None:
-    """id TAB hypothesis, behind comment lines with the command and the table."""
+    """id TAB hypothesis, behind comment lines with the command and the table (no timing)."""
     head = [f"# {line}" for line in [command, *table.splitlines()]]
     body = [f"{item.id}\t{' '.join(item.hypothesis.split())}" for item in items]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -251,8 +246,12 @@ def main() -> int:
             stored = read_tsv(args.hyp_tsv)
             for item in items:
                 item.hypothesis = stored[item.id]
-        table, wer = report(items, spent)
+        table, wer = report(items)
         print(table)
+        if spent is not None:
+            total = sum(item.seconds for item in items)
+            factor = f"real-time factor {spent / total:.4f}"
+            print(f"{spent:.1f} s for {total:.1f} s of audio: {factor}")
         if args.save:
             save(args.save, items, "wer.py " + " ".join(sys.argv[1:]), table)
         return 0 if not args.check or check(args.check, items, wer, args.points) else 1
