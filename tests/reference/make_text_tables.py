@@ -235,19 +235,21 @@ def random_window(rng):
     """Tokens with timestamps, and an alignment of their text."""
     begin = get_tokenizer(False).timestamp_begin
     tokens, words, at = [], [], rng.randrange(0, 200)
+    lengths = rng.choice([[10, 20, 30, 60], [5, 150, 200, 300, 600], [200, 400, 800]])
     for _ in range(rng.randrange(1, 5)):
-        length = rng.choice([5, 60, 150, 200, 300])
+        length = rng.choice(lengths)
         tokens.append(begin + min(at, 1499))
         n_words = rng.randrange(1, 9)
-        edges = sorted(rng.randrange(at, at + length + 1) for _ in range(n_words + 1))
+        late = rng.choice([0, 0, 40, 200])  # words may end after their segment
+        edges = sorted(rng.randrange(at, at + length + late + 1) for _ in range(n_words + 1))
         for i in range(n_words):
             n = rng.choice([1, 1, 2])
             tokens += [rng.randrange(300, 400) for _ in range(n)]
             p = rng.choice([0.01, 0.1, 0.5, 0.9, 0.97, 0.98, 0.99])
-            words.append([rng.choice(WORDS), n, edges[i] / 50, edges[i + 1] / 50, p])
+            words.append([rng.choice(WORDS), n, min(edges[i], 1499) / 50, min(edges[i + 1], 1499) / 50, p])
         at = at + length
         tokens.append(begin + min(at, 1500))
-        at += rng.choice([0, 0, 100, 250])
+        at += rng.choice([0, 0, 20, 100, 250])
     ending = rng.randrange(3)
     if ending == 0:
         tokens.append(tokens[-1])
@@ -260,11 +262,11 @@ def random_window(rng):
 def windows():
     rng = random.Random(7)
     out = []
-    while len(out) < 120:
+    while len(out) < 260:
         tokens, words = random_window(rng)
         seek = rng.choice([0, 150, 2345])
         content = seek + rng.choice([900, 2900, 7000])
-        threshold = rng.choice([None, 0.5, 1.0, 2.0])
+        threshold = rng.choice([None, 0.5, 1.0, 2.0, 3.0])
         whisper.timing.find_alignment = lambda *_, words=words, **__: [
             WordTiming(w, [0] * n, np.float64(s), np.float64(e), p) for w, n, s, e, p in words
         ]
@@ -285,7 +287,8 @@ def windows():
                     [
                         float(s["start"]),
                         float(s["end"]),
-                        [[w["word"], float(w["start"]), float(w["end"]), w["probability"]] for w in s["words"]],
+                        [[w["word"], float(w["start"]), float(w["end"]), w["probability"]]
+                            for w in s["words"]],
                     ]
                     for s in segments
                     if s["text"]

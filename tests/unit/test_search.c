@@ -54,6 +54,7 @@ static sotto__search_result drive(sotto__search *s, const sotto__search_options 
             assert_int_equal(ask.n_tokens, 1);
             assert_int_equal(ask.n_logits, 1);
             assert_true(ask.n <= o->width && o->n_prompt + n + 1 <= o->n_ctx);
+            if (o->beams && n_vocab > o->width) assert_int_equal(ask.n, o->width); /* an ended one is replaced */
             for (size_t i = 0; i < ask.n; i++) {
                 memcpy(next[i], now[ask.sources[i]], n * sizeof next[i][0]);
                 next[i][n] = ask.tokens[i];

@@ -108,7 +108,7 @@ static void windows_match_the_reference(void **state)
     size_t at;
     (void)state;
     assert_non_null(all);
-    assert_true(json_array_size(json_object_get(all, "windows")) >= 100);
+    assert_true(json_array_size(json_object_get(all, "windows")) >= 260);
     json_array_foreach(json_object_get(all, "windows"), at, one) check_window(at, one);
     json_decref(all);
 }
