@@ -93,9 +93,17 @@ static bool field_add(form *f, const char *name, api_error *e)
     return true;
 }
 
+/* A value that a read cut off before its first byte is announced twice: with nothing in it, then from its start. */
+static bool is_empty_begun(const form *f, const char *name)
+{
+    const form_field *last = f->n ? &f->fields[f->n - 1] : NULL;
+    size_t n = base_length(name);
+    return last && last->len == 0 && strlen(last->name) == n && strncmp(last->name, name, n) == 0;
+}
+
 bool form_append(form *f, const char *name, uint64_t offset, const char *data, size_t n, api_error *e)
 {
-    if (offset == 0 && !field_add(f, name, e)) return false;
+    if (offset == 0 && !is_empty_begun(f, name) && !field_add(f, name, e)) return false;
     if (f->n == 0) return api_error_set(e, 400, name, NULL, "the form is malformed");
     form_field *field = &f->fields[f->n - 1];
     if (n > FORM_VALUE_BYTES - field->len)

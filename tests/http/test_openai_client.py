@@ -80,13 +80,13 @@ class Transcriptions(Client):
     def test_bad_requests(self):
         beep = ("beep.wav", tone(1))
         for more in (
-            dict(response_format="diarized_json"),
-            dict(language="xx"),
-            dict(temperature=3),
-            dict(stream=True),
-            dict(include=["logprobs"]),
-            dict(chunking_strategy={"type": "server_vad"}),
-            dict(timestamp_granularities=["word"]),
+            {"response_format": "diarized_json"},
+            {"language": "xx"},
+            {"temperature": 3},
+            {"stream": True},
+            {"include": ["logprobs"]},
+            {"chunking_strategy": {"type": "server_vad"}},
+            {"timestamp_granularities": ["word"]},
         ):
             with self.subTest(**more), self.assertRaises(openai.BadRequestError) as raised:
                 self.create(beep, **more)

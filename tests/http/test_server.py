@@ -18,6 +18,10 @@ from daemon import RECORDINGS, Daemon, multipart, need_model, tone
 PATH = "/v1/audio/transcriptions"
 BEEP = tone(1)
 LONG = tone(1800)  # seconds of work, even for a fast machine
+SEGMENT_KEYS = {
+    *("id", "seek", "start", "end", "text", "tokens"),
+    *("temperature", "avg_logprob", "compression_ratio", "no_speech_prob"),
+}
 JFK = "ask not what your country can do for you"
 
 
@@ -146,8 +150,7 @@ class Formats(Shared):
         self.assertAlmostEqual(v["duration"], 11, delta=0.05)
         self.assertIn("sotto", v)
         self.assertNotIn("words", v)
-        for key in "id seek start end text tokens temperature avg_logprob compression_ratio no_speech_prob".split():
-            self.assertIn(key, v["segments"][0])
+        self.assertLessEqual(SEGMENT_KEYS, set(v["segments"][0]))
         fields = [("response_format", "verbose_json"), ("timestamp_granularities[]", "word")]
         v = self.d.post(flac, fields=fields).json
         self.assertGreaterEqual(len(v["words"]), 20)
@@ -226,8 +229,21 @@ class BadRequests(Shared):
         ):
             with self.subTest(field=name, value=value[:20]):
                 self.refused(self.d.post(BEEP, fields=[(name, value)]), 400, name.split("[")[0])
-        harmless = dict(stream="false", user="me", chunking_strategy="auto", language="en", prompt="Hello.")
+        harmless = {"stream": "false", "user": "me", "chunking_strategy": "auto", "language": "en", "prompt": "Hello."}
         self.assertEqual(self.d.quick(BEEP, **harmless).status, 200)
+
+    def test_body_in_single_bytes(self):
+        fields = [("temperature_inc", "0"), ("model", "tiny.en"), ("language", ""), ("response_format", "verbose_json")]
+        body, kind = multipart(fields, tone(0.02))
+        with socket.create_connection(("127.0.0.1", self.d.port), 60) as s:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            s.sendall(
+                f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            )
+            for i in range(len(body)):
+                s.sendall(body[i : i + 1])
+                time.sleep(0.001)
+            self.assertIn(b" 200 ", s.recv(4096).split(b"\r\n")[0])
 
     def test_granularities_need_times(self):
         fields = [("timestamp_granularities[]", "word")]
@@ -326,6 +342,7 @@ class Limits(Shared):
                 with self.subTest(extra=extra):
                     got = subprocess.run(
                         [curl, "-sS", *extra, "-F", f"file=@{f.name}", self.d.url + PATH],
+                        check=False,
                         capture_output=True,
                         text=True,
                     )

@@ -222,6 +222,10 @@ static void test_pieces(void **state)
     api_error e;
     (void)state;
     form_init(&f);
+    assert_true(form_append(&f, "model", 0, "", 0, &e));
+    assert_true(form_append(&f, "model", 0, "tiny.en", 7, &e));
+    assert_int_equal(f.n, 1);
+    assert_false(form_append(&f, "model", 0, "tiny.en", 7, &e));
     assert_true(form_append(&f, "response_format", 0, "verb", 4, &e));
     assert_true(form_append(&f, "response_format", 4, "ose_json", 8, &e));
     assert_true(form_finish(&f, &english, &e));
