@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * The worker pool: jobs are handed over by a generation counter that workers spin on for some microseconds before they
- * sleep on a futex-backed condition variable, so that the many short products of a decoder step cost little to spread.
- */
+ * The worker pool: jobs are handed over by a generation counter that workers spin on for a fraction of a millisecond
+ * before they sleep on a condition variable, so that the many short products of a decoder step cost little to spread.
+ *
+ * A job is open from its announcement until the caller finds no index left; a worker that the system runs too late for
+ * it is not waited for. On a busy machine a job then costs no more than the caller doing all of it. */
 #include "base/pool.h"
 #include "base/checked.h"
 #include "base/error.h"
@@ -11,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { MAX_THREADS = 256, SPINS = 20000 };
+enum { MAX_THREADS = 256, SPINS = 8000, CLOSED = 1 << 30 };
 
 struct worker {
     sotto__pool *pool;
@@ -29,12 +31,12 @@ struct sotto__pool {
     atomic_uint generation; /* a new value is a new job */
     atomic_bool stop;
     atomic_int sleepers;
-    /* the job: written under `turn` before `generation` is raised */
+    /* the job: written under `turn` while `inside` is CLOSED */
     sotto__task *task;
     void *arg;
     size_t n;
     atomic_size_t next; /* next index to claim */
-    atomic_int running; /* workers that have not finished this job */
+    atomic_int inside;  /* workers that look at the job, plus CLOSED while there is none */
 };
 
 static inline void relax(void)
@@ -80,8 +82,9 @@ static void *worker_main(void *arg)
     for (;;) {
         seen = await_job(p, seen);
         if (atomic_load(&p->stop)) return NULL;
-        work(p, w->number);
-        atomic_fetch_sub_explicit(&p->running, 1, memory_order_release);
+        /* Inside an open job its fields stay as they are until we leave; it may be a later one than woke us. */
+        if (!(atomic_fetch_add(&p->inside, 1) & CLOSED)) work(p, w->number);
+        atomic_fetch_sub(&p->inside, 1);
     }
 }
 
@@ -116,6 +119,7 @@ sotto_status sotto__pool_create(sotto__pool **out, int threads, sotto_error *err
     p = calloc(1, sizeof *p);
     if (!p) return sotto__fail_nomem(err, "thread pool");
     p->threads = threads;
+    atomic_store(&p->inside, CLOSED);
     pthread_mutex_init(&p->turn, NULL);
     pthread_mutex_init(&p->sleep, NULL);
     pthread_cond_init(&p->wake, NULL);
@@ -167,11 +171,11 @@ void sotto__pool_run(sotto__pool *p, sotto__task *task, void *arg, size_t n)
     p->arg = arg;
     p->n = n;
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->running, p->n_workers, memory_order_relaxed);
+    atomic_fetch_sub(&p->inside, CLOSED);
     publish(p);
     work(p, 0);
-    /* The caller's share is done; a worker descheduled in its last index may need a moment. */
-    for (int i = 0; atomic_load_explicit(&p->running, memory_order_acquire) > 0; i++) {
+    atomic_fetch_add(&p->inside, CLOSED);
+    for (int i = 0; atomic_load(&p->inside) != CLOSED; i++) {
         if (i < SPINS)
             relax();
         else
