@@ -5,7 +5,7 @@ import io
 import sys
 import unittest
 
-from daemon import MODELS, RECORDINGS, Daemon, need_model, tone
+from daemon import MODELS, RECORDINGS, Daemon, need_model, quiet
 
 try:
     import openai
@@ -22,7 +22,7 @@ class Client(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.d = Daemon(model=cls.model)
-        cls.addClassCleanup(cls.d.__exit__)
+        cls.addClassCleanup(cls.d.finish)
         cls.api = openai.OpenAI(base_url=cls.d.url + "/v1", api_key="none", max_retries=0, timeout=300)
         cls.addClassCleanup(cls.api.close)
 
@@ -78,7 +78,7 @@ class Transcriptions(Client):
             self.api.models.retrieve("gpt-4o-transcribe")
 
     def test_bad_requests(self):
-        beep = ("beep.wav", tone(1))
+        clip = ("clip.wav", quiet(1))
         for more in (
             {"response_format": "diarized_json"},
             {"language": "xx"},
@@ -89,7 +89,7 @@ class Transcriptions(Client):
             {"timestamp_granularities": ["word"]},
         ):
             with self.subTest(**more), self.assertRaises(openai.BadRequestError) as raised:
-                self.create(beep, **more)
+                self.create(clip, **more)
             error = raised.exception
             self.assertEqual(error.type, "invalid_request_error")
             self.assertEqual(error.param, next(iter(more)))
@@ -104,13 +104,13 @@ class Transcriptions(Client):
 
     def test_unknown_model(self):
         with self.assertRaises(openai.NotFoundError) as raised:
-            self.api.audio.transcriptions.create(model="gpt-4o-transcribe", file=("beep.wav", tone(1)))
+            self.api.audio.transcriptions.create(model="gpt-4o-transcribe", file=("clip.wav", quiet(1)))
         self.assertEqual(raised.exception.code, "model_not_found")
         self.assertEqual(raised.exception.param, "model")
 
     def test_translation_by_an_english_model(self):
         with self.assertRaises(openai.BadRequestError):
-            self.api.audio.translations.create(model="tiny.en", file=("beep.wav", tone(1)))
+            self.api.audio.translations.create(model="tiny.en", file=("clip.wav", quiet(1)))
 
     def test_shutting_down(self):
         with Daemon() as d, openai.OpenAI(base_url=d.url + "/v1", api_key="none", max_retries=0) as api:
