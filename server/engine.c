@@ -137,10 +137,14 @@ void engine_cancel(void *arg)
     sotto_session_cancel(e->session);
 }
 
-void engine_stop(engine *e)
+void engine_join(engine *e)
+{
+    if (e) pthread_join(e->thread, NULL);
+}
+
+void engine_free(engine *e)
 {
     if (!e) return;
-    pthread_join(e->thread, NULL);
     pthread_mutex_destroy(&e->lock);
     sotto_session_free(e->session);
     free(e);

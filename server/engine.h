@@ -20,8 +20,10 @@ typedef struct engine_totals {
 sotto_status engine_start(engine **out, sotto_model *model, queue *q, sotto_error *err);
 /* Cancels the run that is going on, if any. For queue_sweep. */
 void engine_cancel(void *engine);
-/* Waits for the thread; the queue must have been closed. NULL is fine. */
-void engine_stop(engine *e);
+/* Waits for the thread to end; the queue must have been closed. The totals can be read until engine_free. NULL is fine
+ * for both. */
+void engine_join(engine *e);
+void engine_free(engine *e);
 
 void engine_get_totals(engine *e, engine_totals *out);
 /* Seconds after which a refused client may well get a place. */

@@ -77,14 +77,16 @@ size_t server_stop(server *s)
     /* The queue's watcher repeats the cancellation until the engine has ended. */
     if (s->queue) queue_close(s->queue, true);
     if (s->watch) watch_wake(s->watch);
-    engine_stop(s->engine);
+    engine_join(s->engine);
     /* All jobs have ended, so no connection is suspended; give their last replies a moment to go out. */
-    for (int i = 0; s->http && server_busy(s) > 0 && i < 20; i++) usleep(10000);
+    for (int i = 0; s->http && server_busy(s) > 0 && i < 200; i++) usleep(10000);
     if (s->http)
         http_stop(s->http); /* closes the listener */
     else if (s->listener >= 0)
         close(s->listener);
     watch_stop(s->watch);
+    /* Last: routes and refusals read its totals, the watcher may cancel its session. */
+    engine_free(s->engine);
     queue_free(s->queue);
     sotto_model_free(s->model);
     *s = (server){.listener = -1};
