@@ -8,7 +8,7 @@
 
 #include "model/weights.h"
 #include "nn/linear.h"
-#include "text/tokenizer.h"
+#include "token/tokenizer.h"
 
 enum { SOTTO__HEAD_ALIGN = 64 };
 

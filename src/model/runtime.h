@@ -7,7 +7,7 @@
 #define SOTTO_MODEL_RUNTIME_H
 
 #include "sotto.h"
-#include "text/tokenizer.h"
+#include "token/tokenizer.h"
 
 typedef struct sotto__runtime sotto__runtime;
 typedef struct sotto__window sotto__window; /* one encoded 30 s window */

@@ -5,7 +5,7 @@
 #define SOTTO_MODEL_WEIGHTS_H
 
 #include "sotto.h"
-#include "text/vocab.h"
+#include "token/vocab.h"
 
 typedef enum sotto__file_format { SOTTO__CTRANSLATE2, SOTTO__GGML, SOTTO__HUGGINGFACE } sotto__file_format;
 enum { SOTTO__FILE_FORMATS = 3, SOTTO__MAX_RANK = 4 };

@@ -2,7 +2,7 @@
  * Ranges of the decoding options. */
 #include "text/options.h"
 #include "base/error.h"
-#include "text/unicode.h"
+#include "token/unicode.h"
 
 #include <math.h>
 #include <string.h>

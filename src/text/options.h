@@ -3,7 +3,7 @@
 #ifndef SOTTO_TEXT_OPTIONS_H
 #define SOTTO_TEXT_OPTIONS_H
 
-#include "text/tokenizer.h"
+#include "token/tokenizer.h"
 
 enum { SOTTO__MAX_BEAMS = 32, SOTTO__MAX_BEST_OF = 32, SOTTO__MAX_PATIENCE = 16 };
 

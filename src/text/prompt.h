@@ -4,7 +4,7 @@
 #ifndef SOTTO_TEXT_PROMPT_H
 #define SOTTO_TEXT_PROMPT_H
 
-#include "text/tokenizer.h"
+#include "token/tokenizer.h"
 
 typedef struct sotto__history {
     sotto__ids tokens;  /* the initial prompt's, then those of all segments */

@@ -3,7 +3,7 @@
 #ifndef SOTTO_TEXT_RULES_H
 #define SOTTO_TEXT_RULES_H
 
-#include "text/tokenizer.h"
+#include "token/tokenizer.h"
 
 typedef struct sotto__rules {
     sotto__specials specials;

@@ -7,7 +7,7 @@
 #include "text/prompt.h"
 #include "text/silence.h"
 #include "text/transcript.h"
-#include "text/unicode.h"
+#include "token/unicode.h"
 #include "text/window.h"
 #include "text/word_pass.h"
 

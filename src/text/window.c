@@ -4,7 +4,7 @@
 #include "text/window.h"
 #include "base/error.h"
 #include "text/search.h"
-#include "text/unicode.h"
+#include "token/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>

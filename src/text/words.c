@@ -3,7 +3,7 @@
 #include "text/words.h"
 #include "audio/features.h"
 #include "base/error.h"
-#include "text/unicode.h"
+#include "token/unicode.h"
 
 #include <math.h>
 #include <stdlib.h>

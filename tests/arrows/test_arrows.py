@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Who may include whom: the arrows of docs/ARCHITECTURE.md, read from the #include lines of the tree.
 
-base <- nn <- {audio, model} <- text <- {report, out} <- sotto.c <- sotto.h <- {server, client}, and base <- tokens <-
-model, where "tokens" is the part of src/text that knows bytes, Unicode and vocabularies but no model. What looks
-another way is listed in EXTRA with its reason; an entry that no file needs any more fails too.
+base <- nn <- {audio, model} <- text <- {report, out} <- sotto.c <- sotto.h <- {server, client}, and base <- token <-
+model: an open model owns its tokenizer. What looks another way is listed in EXTRA with its reason; an entry that no file needs any more fails too.
 """
 
 import os
@@ -15,20 +14,17 @@ from pathlib import Path
 
 ROOT = Path(os.environ.get("SOTTO_SOURCE") or Path(__file__).resolve().parents[2])
 
-# Files of src/text, without suffix, that stand below the model: an open model owns its tokenizer.
-TOKENS = {"bpe", "languages", "strip", "token_words", "tokenizer", "unicode", "vocab"}
-
 # Room -> rooms whose headers it may include (its own always). "sotto" is src/sotto.c, "api" is include/sotto.h.
 ARROWS = {
     "base": {"api"},
     "nn": {"api", "base"},
     "audio": {"api", "base", "nn"},
-    "tokens": {"api", "base"},
-    "model": {"api", "base", "nn", "tokens"},
-    "text": {"api", "base", "nn", "audio", "tokens", "model"},
-    "report": {"api", "base", "nn", "tokens", "model"},
-    "out": {"api", "base", "tokens", "report"},
-    "sotto": {"api", "base", "nn", "audio", "tokens", "model", "text", "report", "out"},
+    "token": {"api", "base"},
+    "model": {"api", "base", "nn", "token"},
+    "text": {"api", "base", "nn", "audio", "token", "model"},
+    "report": {"api", "base", "nn", "token", "model"},
+    "out": {"api", "base", "token", "report"},
+    "sotto": {"api", "base", "nn", "audio", "token", "model", "text", "report", "out"},
     "common": {"api"},
     "server": {"api", "common"},
     "client": {"api", "common"},
@@ -67,8 +63,6 @@ def sources():
 def room(name):
     parts = name.split("/")
     if parts[0] == "src":
-        if parts[1] == "text" and parts[2].split(".")[0] in TOKENS:
-            return "tokens"
         return parts[1] if len(parts) > 2 else "sotto"
     return "api" if parts[0] == "include" else parts[0]
 

@@ -2,7 +2,7 @@
  * Tokenizer: on a small made-up vocabulary always; against tiktoken and whisper.tokenizer where the vocabularies of
  * tiny.en and base are there (`models/fetch tiny.en base`), else that part is skipped. */
 #include "text_cases.h"
-#include "text/tokenizer.h"
+#include "token/tokenizer.h"
 
 /* ---- a made-up vocabulary --------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * UTF-8 with replacement against CPython's decoder, character classes, str.strip(). */
 #include "text_cases.h"
-#include "text/unicode.h"
+#include "token/unicode.h"
 
 static void test_replacement_as_cpython(void **state)
 {

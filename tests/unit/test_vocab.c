@@ -2,7 +2,7 @@
  * Vocabulary files: the four forms on small made-up ones, hostile content, and, where tiny.en and base are there, that
  * all forms of a model agree. */
 #include "text_cases.h"
-#include "text/vocab.h"
+#include "token/vocab.h"
 
 #include <errno.h>
 #include <sys/stat.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * UTF-8 and character classes as the tokenizer's references see them: CPython's decoder with errors="replace", the
  * classes of GPT-2's splitting pattern, str.strip(). Used between raw bytes and BPE, in both directions. */
-#ifndef SOTTO_TEXT_UNICODE_H
-#define SOTTO_TEXT_UNICODE_H
+#ifndef SOTTO_TOKEN_UNICODE_H
+#define SOTTO_TOKEN_UNICODE_H
 
 #include "base/checked.h"
 

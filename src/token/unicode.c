@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * UTF-8 decoding with replacement and character classes; categories come from utf8proc. */
-#include "text/unicode.h"
+#include "token/unicode.h"
 
 #include <utf8proc.h>
 

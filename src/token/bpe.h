@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Byte-pair encoding over a vocabulary whose ids are the merge ranks: tiktoken's encode_ordinary with GPT-2's pattern.
  */
-#ifndef SOTTO_TEXT_BPE_H
-#define SOTTO_TEXT_BPE_H
+#ifndef SOTTO_TOKEN_BPE_H
+#define SOTTO_TOKEN_BPE_H
 
-#include "text/vocab.h"
+#include "token/vocab.h"
 
 /* Index bytes -> id. Borrows the vocabulary. Zero-initialise; free with sotto__bpe_free. */
 typedef struct sotto__bpe {

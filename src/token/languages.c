@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Whisper's languages in the order of their tokens (whisper.tokenizer.LANGUAGES) and the names it accepts for them. */
-#include "text/tokenizer.h"
+#include "token/tokenizer.h"
 
 #include <strings.h>
 

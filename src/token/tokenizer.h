@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Byte-level BPE in both directions, and the ids of Whisper's special tokens. Mirrors whisper.tokenizer.Tokenizer. */
-#ifndef SOTTO_TEXT_TOKENIZER_H
-#define SOTTO_TEXT_TOKENIZER_H
+#ifndef SOTTO_TOKEN_TOKENIZER_H
+#define SOTTO_TOKEN_TOKENIZER_H
 
 #include "base/checked.h"
-#include "text/vocab.h"
+#include "token/vocab.h"
 
 typedef struct sotto__tokenizer sotto__tokenizer;
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Text -> pieces (GPT-2's pattern) -> merged byte pairs -> ids. Mirrors tiktoken's CoreBPE::encode_ordinary. */
-#include "text/bpe.h"
+#include "token/bpe.h"
 
 #include "base/error.h"
-#include "text/unicode.h"
+#include "token/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>

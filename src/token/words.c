@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Grouping of text tokens into words for word timestamps: whisper.tokenizer's split_to_word_tokens. */
-#include "text/tokenizer.h"
+#include "token/tokenizer.h"
 
 #include "base/error.h"
-#include "text/unicode.h"
+#include "token/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>

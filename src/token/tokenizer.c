@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Text <-> token ids for one model, its special tokens, and the grouping of tokens into words. Mirrors
  * whisper.tokenizer. */
-#include "text/tokenizer.h"
+#include "token/tokenizer.h"
 
 #include "base/error.h"
-#include "text/bpe.h"
-#include "text/unicode.h"
+#include "token/bpe.h"
+#include "token/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>

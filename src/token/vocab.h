@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Vocabulary: token id -> raw bytes, from whichever form the model carries. */
-#ifndef SOTTO_TEXT_VOCAB_H
-#define SOTTO_TEXT_VOCAB_H
+#ifndef SOTTO_TOKEN_VOCAB_H
+#define SOTTO_TOKEN_VOCAB_H
 
 #include "base/checked.h"
 #include "sotto.h"

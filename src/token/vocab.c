@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Vocabulary files of a model directory -> raw bytes by id. Sources are untrusted: sizes and ids are bounded. */
-#include "text/vocab.h"
+#include "token/vocab.h"
 
 #include "base/error.h"
-#include "text/unicode.h"
+#include "token/unicode.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The program against openai-whisper's committed goldens (see compare_goldens.py): real weights, real recordings.
+
+SOTTO_BIN: folder of the binaries. Skipped (77) without numpy, the fetched models or the recordings in ../shared.
+tiny.en is compared on every clip, base on those up to 30 s (its long ones take minutes: run compare_goldens.py).
+"""
+
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parents[1]
+MODELS = Path(os.environ.get("SOTTO_MODELS") or SOURCE / "models")
+RECORDINGS = SOURCE.parent / "shared"
+SKIPPED = 77
+
+
+def compare(case: unittest.TestCase, model: str, *options: str) -> None:
+    sotto = Path(os.environ["SOTTO_BIN"]) / "sotto"
+    command = [sys.executable, str(HERE / "compare_goldens.py"), "--sotto", str(sotto), "--root", str(RECORDINGS)]
+    done = subprocess.run(
+        [*command, "--model", str(MODELS / model), *options], capture_output=True, text=True, check=False
+    )
+    print(done.stdout[-6000:], done.stderr[-2000:], sep="\n")
+    case.assertEqual(done.returncode, 0, f"{model}: a bound of compare_goldens.py is broken (see above)")
+
+
+class Goldens(unittest.TestCase):
+    def test_tiny_en(self):
+        compare(self, "tiny.en")
+
+    def test_tiny_en_formats(self):
+        compare(self, "tiny.en", "--formats")
+
+    def test_base_short_clips(self):
+        compare(self, "base", "--short")
+
+
+def missing() -> str:
+    try:
+        import numpy  # noqa: F401
+    except ImportError:
+        return "numpy is not installed"
+    for folder in (RECORDINGS / "audio", MODELS / "tiny.en", MODELS / "base"):
+        if not folder.is_dir():
+            return f"{folder} is not there"
+    return ""
+
+
+if __name__ == "__main__":
+    if missing():
+        print(f"skipped: {missing()}")
+        sys.exit(SKIPPED)
+    unittest.main(verbosity=2)
