@@ -94,13 +94,13 @@ void print_report(FILE *to, const char *name, const char *report)
 {
     json_t *r = json_loads(report, 0, NULL);
     const json_t *model = json_object_get(r, "model"), *seconds = json_object_get(r, "seconds");
-    const char *path = json_string_value(json_object_get(model, "path"));
+    const char *model_name = json_string_value(json_object_get(model, "name"));
     const char *format = json_string_value(json_object_get(model, "format"));
     const char *key;
     json_t *value;
     if (!r) return;
     fprintf(to, "%s: report\n  model %s (%s), %.0f threads, %.1f MB stored, %.1f MB resident\n", name,
-            path ? path : "?", format ? format : "?", at(r, "threads", NULL),
+            model_name ? model_name : "?", format ? format : "?", at(r, "threads", NULL),
             json_number_value(json_object_get(json_object_get(json_object_get(r, "bytes"), "stored"), "total")) / 1e6,
             json_number_value(json_object_get(json_object_get(json_object_get(r, "bytes"), "resident"), "total")) /
                 1e6);

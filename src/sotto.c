@@ -139,6 +139,7 @@ static sotto_status transcribe(sotto_session *s, const struct input *in, const s
             return sotto__fail(err, SOTTO_EINVAL, "options are not from sotto_options_default");
         memcpy(&o, options, options->size);
     }
+    sotto__runtime_cancel(s->runtime, false); /* one that came between two calls stops neither */
     s->result = (sotto_result){0};
     *sotto__runtime_counts(s->runtime) = (sotto_counts){0};
     sotto__runtime_touched_reset(s->runtime);
@@ -151,8 +152,6 @@ static sotto_status transcribe(sotto_session *s, const struct input *in, const s
         *out = &s->result;
     }
     sotto__features_free(f);
-    /* A cancellation that came too late must not stop the next call. */
-    sotto__runtime_cancel(s->runtime, false);
     return st;
 }
 

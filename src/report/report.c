@@ -85,6 +85,16 @@ static json_t *counts_by_part(const uint64_t values[SOTTO_PART_COUNT], bool *ok)
     return o;
 }
 
+/* A report may be read by anyone: of the model's path only its end, without slashes that trail. */
+static const char *last_component(const char *path, size_t *n)
+{
+    size_t end = strlen(path), begin;
+    while (end > 1 && path[end - 1] == '/') end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/'; begin--) continue;
+    *n = end - begin;
+    return path + begin;
+}
+
 static json_t *model_of(const sotto_model_info *m, bool *ok)
 {
     const struct {
@@ -103,7 +113,9 @@ static json_t *model_of(const sotto_model_info *m, bool *ok)
         {"n_text_layer", m->n_text_layer},
     };
     json_t *o = json_object(), *d = json_object();
-    sotto__json_put(o, "path", sotto__json_text(m->path, m->path ? strlen(m->path) : 0), ok);
+    size_t n_name;
+    const char *name = last_component(m->path ? m->path : "", &n_name);
+    sotto__json_put(o, "name", sotto__json_text(name, n_name), ok);
     sotto__json_put(o, "format", sotto__json_text(m->format, m->format ? strlen(m->format) : 0), ok);
     sotto__json_put(o, "multilingual", json_boolean(m->multilingual), ok);
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)

@@ -125,6 +125,7 @@ static void ratios(void **state)
     check(r, "conv.ratio", 700);
     check(r, "unshared_conv_parameters", 7000);
     check(r, "model.dims.n_vocab", 51864);
+    assert_string_equal(json_string_value(at(r, "model.name")), "tiny.en"); /* of models/tiny.en */
     check(r, "tokens.kept", 23);
     assert_true(json_is_null(at(r, "parameters.touched")));
     assert_true(json_is_null(at(r, "parameters.touched_by_part")));
