@@ -17,11 +17,11 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: help deps test-deps build models transcribe serve test asan bench install clean test-docker
+.PHONY: help deps test-deps build models transcribe serve test asan bench wer install clean test-docker
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make build | deps | install [PREFIX=/usr/local] | asan | bench | test-docker | clean"
+	@echo "make build | deps | install [PREFIX=/usr/local] | asan | bench | wer | test-docker | clean"
 
 deps:
 	@tools/deps build fetch
@@ -66,6 +66,18 @@ asan:
 bench: build
 	@models/fetch tiny.en base
 	@bench/compare
+
+# Word error rate beside openai-whisper's, whose normaliser comes with it (and torch: a large download). Not in `test`.
+SPEECH ?= ../shared/speech/dev
+build/wer-venv/.complete:
+	@rm -rf build/wer-venv && python3 -m venv build/wer-venv
+	@build/wer-venv/bin/pip install -q --disable-pip-version-check openai-whisper jiwer soundfile
+	@touch $@
+
+wer: build build/wer-venv/.complete
+	@models/fetch tiny.en base
+	@for m in tiny.en base; do build/wer-venv/bin/python tests/wer/wer.py --refs $(SPEECH)/refs.tsv --sotto $(BIN)/sotto \
+	    --model $$m --check tests/wer/reference/$$m-greedy.tsv || exit 1; done
 
 install: build
 	@cmake --install $(BUILD) --prefix $(PREFIX)
