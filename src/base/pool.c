@@ -113,7 +113,10 @@ sotto_status sotto__pool_create(sotto__pool **out, int threads, sotto_error *err
 {
     sotto__pool *p;
     *out = NULL;
-    if (threads == 0) threads = affinity_processors();
+    if (threads == 0) {
+        threads = affinity_processors();
+        if (threads > MAX_THREADS) threads = MAX_THREADS;
+    }
     if (threads < 0 || threads > MAX_THREADS)
         return sotto__fail(err, SOTTO_EINVAL, "threads is %d, expected 0 to %d", threads, MAX_THREADS);
     p = calloc(1, sizeof *p);

@@ -7,9 +7,12 @@
 #include "base/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static void test_checked(void **state)
 {
@@ -160,12 +163,38 @@ static void test_pool_bounds(void **state)
     sotto__pool_free(pool);
 }
 
+static size_t pretended_processors; /* 0: the machine's own */
+
+/* Stands before libc's, so that this process can seem to run on a larger machine. */
+int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+    if (pretended_processors) {
+        for (size_t i = 0; i < pretended_processors; i++) CPU_SET_S(i, size, set);
+        return 0;
+    }
+    return syscall(SYS_sched_getaffinity, pid, size, set) < 0 ? -1 : 0;
+}
+
+/* A thread a processor, up to the limit that a number asked for has too. */
+static void test_pool_large_machine(void **state)
+{
+    sotto__pool *pool = NULL;
+    sotto_error err = {.message = ""};
+    (void)state;
+    for (pretended_processors = 3; pretended_processors; pretended_processors = pretended_processors == 3 ? 600 : 0) {
+        if (sotto__pool_create(&pool, 0, &err) != SOTTO_OK) fail_msg("%s", err.message);
+        assert_int_equal(sotto__pool_threads(pool), pretended_processors == 3 ? 3 : 256);
+        sotto__pool_free(pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_checked),     cmocka_unit_test(test_grow), cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_errors),      cmocka_unit_test(test_pool), cmocka_unit_test(test_pool_callers),
-        cmocka_unit_test(test_pool_bounds),
+        cmocka_unit_test(test_checked),     cmocka_unit_test(test_grow),
+        cmocka_unit_test(test_strings),     cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_pool),        cmocka_unit_test(test_pool_callers),
+        cmocka_unit_test(test_pool_bounds), cmocka_unit_test(test_pool_large_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
