@@ -289,16 +289,21 @@ void sotto_write_options_default(sotto_write_options *options)
 sotto_status sotto_result_write(const sotto_result *result, sotto_model *model, sotto_format format,
                                 const sotto_write_options *options, char **out, sotto_error *err)
 {
-    sotto_write_options defaults;
+    sotto_write_options o;
     if (!out) return sotto__fail(err, SOTTO_EINVAL, "sotto_result_write: out is NULL");
     *out = NULL;
     if (!result || !result->text)
         return sotto__fail(err, SOTTO_EINVAL, "sotto_result_write: result or its text is NULL");
     if ((unsigned)format >= FORMAT_COUNT)
         return sotto__fail(err, SOTTO_EINVAL, "sotto_result_write: there is no format %d", (int)format);
-    sotto_write_options_default(&defaults);
-    if (!options) options = &defaults;
-    job j = {.result = result, .model = model, .segments = options->segments, .words = options->words, .err = err};
+    sotto_write_options_default(&o);
+    if (options) {
+        /* a caller built against an older header has a shorter struct */
+        if (options->size == 0 || options->size > sizeof o)
+            return sotto__fail(err, SOTTO_EINVAL, "write options are not from sotto_write_options_default");
+        memcpy(&o, options, options->size);
+    }
+    job j = {.result = result, .model = model, .segments = o.segments, .words = o.words, .err = err};
     if (!formats[format].write(&j)) {
         sotto__str_free(&j.text);
         return j.status != SOTTO_OK ? j.status : sotto__fail_nomem(err, "written result");
