@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GGML_F32, GGML_F16, MAX_BINS = 4096 };
+enum { GGML_F32, GGML_F16, MAX_BINS = 4096, MAX_NAME = 160 };
 
 static sotto_status ends_early(const sotto__weights *w, const char *where, sotto_error *err)
 {
@@ -69,6 +69,9 @@ sotto_status sotto__parse_ggml(sotto__weights *w, sotto_error *err)
         if (rank < 1 || rank > SOTTO__MAX_RANK)
             return sotto__fail(err, SOTTO_EFORMAT, "%s: a tensor of %u dimensions at byte %td, expected 1 to %d",
                                w->file, rank, r.at - (const unsigned char *)w->map, SOTTO__MAX_RANK);
+        if (name_len > MAX_NAME)
+            return sotto__fail(err, SOTTO_EFORMAT, "%s: a tensor's name of %u bytes at byte %td, expected at most %d",
+                               w->file, name_len, r.at - (const unsigned char *)w->map, MAX_NAME);
         for (uint32_t i = rank; i-- > 0;) dims[i] = sotto__read_u32(&r);
         const char *name = (const char *)sotto__read_bytes(&r, name_len);
         if (!name) return ends_early(w, "a tensor's header", err);
@@ -76,7 +79,7 @@ sotto_status sotto__parse_ggml(sotto__weights *w, sotto_error *err)
             return sotto__fail(err, SOTTO_EFORMAT, "%s: a tensor's name holds a NUL byte", w->file);
         if (type > GGML_F16)
             return sotto__fail(err, SOTTO_EUNSUPPORTED, "%s: tensor %.*s has ggml type %u, expected f32 (0) or f16 (1)",
-                               w->file, (int)(name_len > 100 ? 100 : name_len), name, type);
+                               w->file, (int)name_len, name, type);
         st = sotto__weights_add(w, name, name_len, type == GGML_F16 ? SOTTO_PRECISION_F16 : SOTTO_PRECISION_F32,
                                 (int)rank, dims, r.at, (size_t)(r.end - r.at), &used, err);
         if (st != SOTTO_OK) return st;
