@@ -4,11 +4,14 @@
 python3 -m unittest tests/reference/test_fetch.py
 """
 
+import contextlib
 import hashlib
 import http.server
 import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -56,6 +59,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def entry(body, sha=True):
     digest = hashlib.sha256(body).hexdigest()
     return {"size": len(body), "sha256": digest if sha is True else sha}
+
+
+def answer_all(listener, answer):
+    """Gives every connection the same bytes, until ``listener`` is shut down."""
+    while True:
+        try:
+            peer, _ = listener.accept()
+        except OSError:
+            return
+        with peer, contextlib.suppress(OSError):
+            if peer.recv(65536):
+                peer.sendall(answer)
 
 
 class Fetch(unittest.TestCase):
@@ -159,6 +174,42 @@ class Fetch(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("cannot be reached", done.stderr)
         self.assertLess(time.monotonic() - started, 15)
+
+    def test_second_source_after_garbage(self):
+        """A status line that is none, an empty answer, and headers without an end."""
+        for answer in (b"\x00\xffgarbage\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000):
+            with self.subTest(answer=answer[:20]), socket.socket() as listener:
+                listener.bind(("127.0.0.1", 0))
+                listener.listen()
+                threading.Thread(target=answer_all, args=(listener, answer), daemon=True).start()
+                garbage = self.source(base=f"http://127.0.0.1:{listener.getsockname()[1]}")
+                shutil.rmtree(self.dir / "out", ignore_errors=True)
+                done = self.run_fetch("m", sources=[garbage, self.source()])
+                listener.shutdown(socket.SHUT_RDWR)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertNotIn("Traceback", done.stderr)
+                self.assertIn("could not be opened", done.stderr)
+                self.assertIn("trying the next source", done.stderr)
+                self.assertEqual(self.got(), BODY)
+
+    def test_second_source_after_broken_chunks(self):
+        """A body cut in a chunk (IncompleteRead) on every attempt."""
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for body in (b"5\r\n{", b"no length\r\n"):
+            with self.subTest(body=body), socket.socket() as listener:
+                listener.bind(("127.0.0.1", 0))
+                listener.listen()
+                threading.Thread(
+                    target=answer_all, args=(listener, head + body), daemon=True
+                ).start()
+                broken = self.source(base=f"http://127.0.0.1:{listener.getsockname()[1]}")
+                shutil.rmtree(self.dir / "out", ignore_errors=True)
+                done = self.run_fetch("m", sources=[broken, self.source()])
+                listener.shutdown(socket.SHUT_RDWR)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertNotIn("Traceback", done.stderr)
+                self.assertIn("cut off", done.stderr)
+                self.assertEqual(self.got(), BODY)
 
     def test_unknown_sum_is_said_plainly(self):
         open_sum = self.source(model_bin={"size": None, "sha256": None})
