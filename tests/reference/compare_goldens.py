@@ -18,7 +18,8 @@ Out: one line a clip and case, then a summary. Bounds:
     language detection          the same language
 
 ``--formats`` converts the model to ggml and Hugging Face (float16) and asks for identical greedy
-tokens from the three. Needs numpy only. Exits 77 (skipped) when recordings or goldens are absent.
+tokens from the three. Needs numpy only. Exits 77 (skipped) when --root or the
+goldens are absent; a recording missing below --root is an error.
 """
 
 from __future__ import annotations
@@ -317,12 +318,16 @@ def main() -> int:
     if unknown:
         print(f"compare_goldens: no golden for {', '.join(unknown)}", file=sys.stderr)
         return 2
-    clips = [clip for clip in wanted if (args.root / clip).is_file()]
-    if args.short or (args.formats and not args.clips):
-        clips = [c for c in clips if golden["clips"][c]["seconds"] <= SHORT_SECONDS]
-    if not clips:
+    if not args.root.is_dir():
         print(f"skipped: no recordings below {args.root}")
         return SKIPPED
+    clips = wanted
+    if args.short or (args.formats and not args.clips):
+        clips = [c for c in wanted if golden["clips"][c]["seconds"] <= SHORT_SECONDS]
+    missing = [clip for clip in clips if not (args.root / clip).is_file()]
+    if missing:
+        print(f"compare_goldens: not below {args.root}: {', '.join(missing)}", file=sys.stderr)
+        return 2
     if not os.access(args.sotto, os.X_OK):
         print(f"compare_goldens: {args.sotto} is not there; build it first", file=sys.stderr)
         return 2
