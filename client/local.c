@@ -53,6 +53,8 @@ sotto_status local_transcribe(local *l, const work *w, const char *path, const c
     sotto_options options = w->decode.options;
     const sotto_result *result;
     progress p;
+    const char *increment = w->decode.given[DECODE_temperature_increment];
+    decode_options_settle(&options, increment && *increment);
     options.on_progress = on_progress;
     options.user = &p;
     progress_begin(&p, name);

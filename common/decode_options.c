@@ -99,6 +99,11 @@ sotto_status decode_option_set(sotto_options *options, const char *form, const c
     return decode_option_apply(o, options, form, value, err);
 }
 
+void decode_options_settle(sotto_options *options, bool increment_given)
+{
+    if (options->temperature > 0 && !increment_given) options->temperature_increment = 0;
+}
+
 void decode_request_default(decode_request *request)
 {
     *request = (decode_request){0};

@@ -47,6 +47,10 @@ sotto_status decode_option_apply(const decode_option *option, sotto_options *opt
 /* Both by form field name; SOTTO_ENOTFOUND when there is no such option. */
 sotto_status decode_option_set(sotto_options *options, const char *form, const char *value, sotto_error *err);
 
+/* After all options are set: a temperature above 0 is meant as it stands, so without an increment of its own there is
+ * no fallback from it; 0 leaves the choice of temperatures to the fallback. OpenAI's rule, and everybody's here. */
+void decode_options_settle(sotto_options *options, bool increment_given);
+
 /* What a command line asked for: the options, and the text of those that were given (to send on), else NULL. */
 typedef struct decode_request {
     sotto_options options;

@@ -272,8 +272,7 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
         return api_error_set(e, 400, "hallucination_silence_threshold", "invalid_value",
                              "hallucination_silence_threshold needs word timestamps: add word_timestamps=true");
 
-    /* OpenAI: temperature 0 leaves the choice to the fallback, any other is meant as it stands. */
-    if (f->options.temperature > 0 && !increment_given) f->options.temperature_increment = 0;
+    decode_options_settle(&f->options, increment_given);
 
     if (facts->multilingual) return true;
     if (facts->task == SOTTO_TASK_TRANSLATE)

@@ -345,6 +345,28 @@ static void decode_defaults_do_not_drift(void **state)
     }
 }
 
+/* One rule for the daemon and for the client's own engine. */
+static void own_temperature_has_no_fallback(void **state)
+{
+    (void)state;
+    static const struct {
+        double temperature, increment;
+        bool given;
+        double settled;
+    } cases[] = {
+        {0, 0.2, false, 0.2}, {0, 0.1, true, 0.1}, {0.4, 0.2, false, 0}, {1, 0.2, false, 0}, {0.4, 0.1, true, 0.1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sotto_options options;
+        sotto_options_default(&options);
+        options.temperature = cases[i].temperature;
+        options.temperature_increment = cases[i].increment;
+        decode_options_settle(&options, cases[i].given);
+        assert_true(options.temperature == cases[i].temperature);
+        assert_true(options.temperature_increment == cases[i].settled);
+    }
+}
+
 static void decode_options_by_form_name(void **state)
 {
     (void)state;
@@ -456,6 +478,7 @@ int main(void)
         cmocka_unit_test(help_names_every_option),
         cmocka_unit_test(tables_of_the_programs),
         cmocka_unit_test(decode_defaults_do_not_drift),
+        cmocka_unit_test(own_temperature_has_no_fallback),
         cmocka_unit_test(decode_options_by_form_name),
         cmocka_unit_test(model_names),
         cmocka_unit_test(models_are_found_in_order),
