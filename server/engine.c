@@ -32,6 +32,7 @@ static void release_string(void *body) { sotto_string_free(body); }
 static void reply_failure(job *j, sotto_error *err)
 {
     api_error e;
+    char quoted[600];
     upload_name_in(&j->upload, err->message, sizeof err->message);
     switch (err->code) {
     case SOTTO_EAUDIO:
@@ -43,7 +44,9 @@ static void reply_failure(job *j, sotto_error *err)
         api_error_set(&e, 400, NULL, "invalid_value", "%s", err->message);
         break;
     default:
-        api_error_set(&e, 500, NULL, NULL, "%s", err->message);
+        /* Ours, not the client's: it may name files of this machine, which are for the log. */
+        log_event(LOG_ERROR, "engine", "id=%s error=%s", j->id, log_quote(quoted, sizeof quoted, err->message));
+        api_error_set(&e, 500, NULL, NULL, "The recording could not be processed");
     }
     reply_error(&j->reply, &e);
 }
@@ -68,10 +71,9 @@ static bool run(engine *e, job *j)
     char *body = NULL;
     j->form.options.on_progress = keep_going;
     j->form.options.user = j;
-    sotto_status st = SOTTO_ECANCELLED;
-    /* A cancellation meant for the job before may come a moment late and end this one: then it runs again. */
-    while (st == SOTTO_ECANCELLED && !atomic_load(&j->cancelled))
-        st = sotto_transcribe_file(e->session, j->upload.path, &j->form.options, &result, &err);
+    /* A cancellation meant for the job before cannot end this one: the sweep asks for it under the queue's lock, while
+     * that job is the running one, and the call forgets what came before it. */
+    sotto_status st = sotto_transcribe_file(e->session, j->upload.path, &j->form.options, &result, &err);
     if (st == SOTTO_OK) {
         add_counts(e, result);
         j->audio_s = result->duration_s;
@@ -95,8 +97,6 @@ static void *work(void *arg)
 {
     engine *e = arg;
     job *j;
-    /* Measured now, while nothing else computes; reports take it from memory. */
-    sotto_model_peak_gflops(e->model);
     while ((j = queue_pop(e->q))) {
         bool done = run(e, j);
         /* The spooled file is of no use any more, and the reply may be long in going out. */
@@ -120,6 +120,8 @@ sotto_status engine_start(engine **out, sotto_model *model, queue *q, sotto_erro
         free(e);
         return st;
     }
+    /* Measured now, while nothing else computes; reports take it from memory. */
+    sotto_model_peak_gflops(model);
     pthread_mutex_init(&e->lock, NULL);
     if (pthread_create(&e->thread, NULL, work, e) != 0) {
         pthread_mutex_destroy(&e->lock);

@@ -96,12 +96,14 @@ static int socket_of(struct MHD_Connection *connection)
  * the reply is written straight to the socket, into whose send buffer it fits, and the connection ends. */
 static enum MHD_Result send_in_mid_body(exchange *x)
 {
-    char head[256];
+    char head[512], retry[48] = "";
     const reply *r = &x->reply;
+    if (r->retry_after) snprintf(retry, sizeof retry, "Retry-After: %u\r\n", r->retry_after);
     int n = snprintf(head, sizeof head,
                      "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nX-Request-Id: %s\r\n"
-                     "Connection: close\r\n\r\n",
-                     r->status, MHD_get_reason_phrase_for(r->status), r->content_type, r->len, x->id);
+                     "%s%s%s%sConnection: close\r\n\r\n",
+                     r->status, MHD_get_reason_phrase_for(r->status), r->content_type, r->len, x->id, retry,
+                     r->allow ? "Allow: " : "", r->allow ? r->allow : "", r->allow ? "\r\n" : "");
     int fd = socket_of(x->connection);
     x->status = r->status;
     x->linger = x->raw_sent = true;
@@ -236,6 +238,7 @@ static void take_file(exchange *x, const char *filename, uint64_t offset, const 
     upload *u = &x->job->upload;
     sotto_error err;
     api_error e;
+    char quoted[600];
     sotto_status st = SOTTO_OK;
     /* A file that a read cut off before its first byte is announced twice (form.c). */
     if (offset == 0 && u->size > 0) {
@@ -247,7 +250,7 @@ static void take_file(exchange *x, const char *filename, uint64_t offset, const 
     if (st == SOTTO_OK && n > 0) st = upload_append(u, data, n, &err);
     if (st == SOTTO_OK) return;
     /* The client need not know where our files lie. */
-    log_event(LOG_ERROR, "spool", "id=%s error=\"%s\"", x->id, err.message);
+    log_event(LOG_ERROR, "spool", "id=%s error=%s", x->id, log_quote(quoted, sizeof quoted, err.message));
     api_error_set(&e, 500, NULL, NULL, "The upload could not be stored");
     refuse(x, &e);
 }
@@ -327,6 +330,7 @@ static bool submit(exchange *x)
     j->user = x->connection;
     /* Suspended first: the job may be done before queue_push returns. */
     MHD_suspend_connection(x->connection);
+    uint64_t bytes = j->upload.size; /* the engine closes the upload when it is done with it */
     queue_result result = queue_push(s->queue, j);
     x->submitted = result == QUEUE_OK;
     if (!x->submitted) {
@@ -334,7 +338,7 @@ static bool submit(exchange *x)
         MHD_resume_connection(x->connection);
         return true;
     }
-    log_event(LOG_INFO, "queued", "id=%s bytes=%llu waiting=%zu", x->id, (unsigned long long)j->upload.size,
+    log_event(LOG_INFO, "queued", "id=%s bytes=%llu waiting=%zu", x->id, (unsigned long long)bytes,
               queue_waiting(s->queue));
     watch_wake(s->watch);
     return true;

@@ -27,7 +27,7 @@ struct job {
     void *user;
     job *next_ended; /* queue.c's */
     reply reply;     /* valid when done; a cancelled job has none (status 0) */
-    double queued_at, started_at, done_at;
+    double queued_at, started_at;
     double audio_s;
 };
 

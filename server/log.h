@@ -9,7 +9,7 @@ typedef enum log_level { LOG_ERROR, LOG_INFO } log_level;
 void log_open(log_level most);
 
 /* "time=… level=… event=<event> <formatted>", written by one call so that lines of threads do not mix. Values that
- * come from outside belong in LOG_QUOTE buffers. */
+ * come from outside go through log_quote. */
 void log_event(log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Copies `text` into out[n] as a double-quoted string without control characters, quotes or bytes above 126; cut to

@@ -2,6 +2,7 @@
  * sottod: parse, load, start, wait for a signal, drain, stop. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "log.h"
 #include "server.h"
@@ -48,6 +49,13 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     log_open((log_level)c.log);
+    /* The library spills features of long recordings into $TMPDIR: they belong beside the uploads. Set before any
+     * thread starts. */
+    if (c.spool && setenv("TMPDIR", c.spool, 1) != 0) {
+        fprintf(stderr, "sottod: out of memory: TMPDIR\n");
+        options_free(&program);
+        return 1;
+    }
 
     status = 1;
     if (server_start(&s, &c, &err) == SOTTO_OK) {

@@ -96,7 +96,6 @@ void queue_finish(queue *q, job *j, bool done)
     pthread_mutex_lock(&q->lock);
     q->running = NULL;
     j->state = done ? JOB_DONE : JOB_CANCELLED;
-    j->done_at = clock_now_s();
     pthread_mutex_unlock(&q->lock);
     end(j);
 }
@@ -118,7 +117,6 @@ static void remove_waiting(queue *q, bool all)
         job *j = q->ring[(q->first + i) % q->capacity];
         if (all || client_gone(j)) {
             j->state = JOB_CANCELLED;
-            j->done_at = clock_now_s();
             j->next_ended = ended;
             ended = j;
         } else {
