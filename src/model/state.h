@@ -25,8 +25,7 @@ struct sotto__runtime {
     atomic_bool cancelled;
     /* touched since reset */
     bool encoder_used, decoder_used, logits_used;
-    size_t positions_used; /* decoder positions 0 … n-1 */
-    uint64_t rows_looked_up;
+    size_t positions_used;    /* decoder positions 0 … n-1 */
     unsigned char *row_seen;  /* [V]: token embeddings looked up */
     int32_t *alignment_index; /* [n_text_layer, H]: index among the alignment heads, -1 = none */
     /* encoder scratch, made at the first encode */
