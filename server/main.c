@@ -47,7 +47,9 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    /* Writes fail, the process does not, when a client leaves or a file grows beyond ulimit -f. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     log_open((log_level)c.log);
     /* The library spills features of long recordings into $TMPDIR: they belong beside the uploads. Set before any
      * thread starts. */
