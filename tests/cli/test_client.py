@@ -26,6 +26,9 @@ import unittest
 import wave
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "http"))
+from daemon import broken_models  # noqa: E402
+
 SOURCE = Path(os.environ.get("SOTTO_SOURCE", Path(__file__).resolve().parents[2]))
 BIN = Path(os.environ.get("SOTTO_BIN", SOURCE / "build" / "release" / "bin"))
 MODELS = Path(os.environ.get("SOTTO_MODELS") or SOURCE / "models")
@@ -175,6 +178,17 @@ class InProcess(Case):
         srt = (self.dir / "stdin.srt").read_text()
         self.assertEqual(srt.count(" --> "), len(verbose["words"]))
 
+    def test_broken_weight_files(self) -> None:
+        tone = write_tone(self.dir / "a.wav")
+        for path in broken_models(self.dir, MODELS / "tiny.en"):
+            with self.subTest(model=path.name):
+                done = sotto("transcribe", "--local", "--model", path, tone)
+                self.check(done, 1, str(path))
+                self.assertEqual(done.stdout, b"")
+                lines = done.stderr.decode().splitlines()
+                self.assertEqual(len(lines), 1, lines)
+                self.assertTrue(lines[0].startswith("sotto transcribe: "), lines[0])
+
     def test_one_bad_file_among_several(self) -> None:
         good, again = write_tone(self.dir / "a.wav"), write_tone(self.dir / "b.wav")
         bad = self.dir / "bad.wav"
@@ -274,8 +288,11 @@ class WithDaemon(Case):
     @classmethod
     def tearDownClass(cls) -> None:
         cls.daemon.terminate()
-        cls.daemon.wait(timeout=90)
+        status = cls.daemon.wait(timeout=90)
+        said = Path(cls.log.name).read_text()
         cls.log.close()
+        if status != 0:
+            raise AssertionError(f"sottod ended with {status}: {said}")
 
     @needs_speech
     def test_every_format_equals_the_one_made_in_process(self) -> None:
@@ -296,6 +313,26 @@ class WithDaemon(Case):
         for document in (ours, theirs):
             self.assertIn("total", document.pop("sotto")["parameters"])
         self.assertEqual(ours, theirs)
+
+    @needs_speech
+    def test_own_temperature_means_the_same_here_and_there(self) -> None:
+        """With a threshold that no text meets, a fallback would end at temperature 1."""
+        options = ("-f", "verbose_json", "--seed", "3", "--best-of", "1", "--logprob-threshold", "0", SPEECH)
+        for more, temperature in (
+            (("--temperature", "0.4"), 0.4),
+            (("--temperature", "0.4", "--temperature-inc", "0.3"), 1.0),
+            (("--temperature", "0"), 1.0),
+        ):
+            with self.subTest(more=more):
+                here = sotto("transcribe", "--local", *more, *options)
+                there = sotto("transcribe", "--server", self.url, *more, *options)
+                texts = []
+                for done in here, there:
+                    self.check(done, 0)
+                    segments = json.loads(done.stdout)["segments"]
+                    self.assertAlmostEqual(segments[0]["temperature"], temperature, places=5)
+                    texts.append([s["text"] for s in segments])
+                self.assertEqual(*texts)
 
     @needs_speech
     def test_words_report_and_standard_input(self) -> None:

@@ -48,6 +48,36 @@ def quiet(seconds, rate=8000):
     return out.getvalue()
 
 
+def broken_models(folder, whole):
+    """Makes weight files that no program may serve, beside the other files of the sound model `whole`; their paths."""
+    weights = (whole / "model.bin").read_bytes()
+    half = len(weights) // 2
+    dims = 51864, 1500, 384, 6, 4, 448, 384, 6, 4, 80, 1
+    header = b'{"model.encoder.conv1.weight":{"dtype":"F32","shape":[384,80,3],"data_offsets":[0,368640]}}'
+    for name, file, content in (
+        ("ct2-empty", "model.bin", b""),
+        ("ct2-head", "model.bin", weights[:40]),
+        ("ct2-half", "model.bin", weights[:half]),
+        ("ct2-last-tensor-cut", "model.bin", weights[:-100]),  # after it come only other names of tensors
+        ("ct2-garbage", "model.bin", b"\xa5" * 100_000),
+        ("ct2-wild-counts", "model.bin", weights[:20] + b"\xff" * 64 + weights[84:half]),
+        ("hf-head", "model.safetensors", len(header).to_bytes(8, "little") + header[:20]),
+        ("hf-no-data", "model.safetensors", len(header).to_bytes(8, "little") + header),
+        ("hf-wild-length", "model.safetensors", b"\xff" * 8 + header),
+        ("ggml-magic", "ggml.bin", b"lmgg"),
+        ("ggml-head", "ggml.bin", b"lmgg" + b"".join(n.to_bytes(4, "little") for n in dims)),
+        ("ggml-wild-counts", "ggml.bin", b"lmgg" + b"\xff" * 4000),
+    ):
+        directory = folder / name
+        directory.mkdir()
+        if file != "ggml.bin":
+            for other in whole.iterdir():
+                if other.suffix in (".json", ".txt"):
+                    (directory / other.name).symlink_to(other.resolve())
+        (directory / file).write_bytes(content)
+        yield directory / file if file == "ggml.bin" else directory
+
+
 def multipart(fields, file=b"", filename="audio.wav"):
     """(body, content type) of a form; fields are (name, value) pairs; file None leaves it out."""
     boundary = uuid.uuid4().hex

@@ -2,8 +2,11 @@
 """The real daemon over HTTP: endpoints, formats, every refusal, queue, hang-ups, drain, memory."""
 
 import concurrent.futures
+import io
 import json
 import os
+import re
+import resource
 import select
 import shutil
 import socket
@@ -11,9 +14,10 @@ import subprocess
 import tempfile
 import time
 import unittest
+import wave
 from pathlib import Path
 
-from daemon import RECORDINGS, Daemon, multipart, need_model, quiet
+from daemon import BIN, MODELS, RECORDINGS, Daemon, broken_models, multipart, need_model, quiet
 
 PATH = "/v1/audio/transcriptions"
 CLIP = quiet(1)
@@ -79,7 +83,69 @@ class Endpoints(Shared):
         self.assertEqual(after["requests"]["done"], before["requests"]["done"] + 1)
         self.assertEqual(after["runs"], before["runs"] + 1)
         self.assertEqual(after["last"]["runs"], 1)
-        self.assertGreater(after["parameters"]["total"], 37_000_000)
+
+    def test_report_of_a_recording(self):
+        a = self.d.post(recording("jfk.flac"), fields=[("response_format", "verbose_json")])
+        self.assertEqual(a.status, 200, a.body)
+        own = a.json["sotto"]
+        last = self.d.get("/v1/report").json["last"]
+        for r in own, last:
+            self.check_report(r)
+        for key in "parameters", "bytes", "multiply_adds", "decoder_steps", "tokens", "audio_seconds":
+            self.assertEqual(own[key], last[key], key)
+
+    def check_report(self, r):
+        """Every item that a report has to have, and that the items agree."""
+        parts = {
+            *("conv", "encoder_positions", "encoder_attention", "encoder_mlp", "encoder_norm", "token_embedding"),
+            *("decoder_positions", "decoder_self_attention", "decoder_cross_attention", "decoder_mlp", "decoder_norm"),
+        }
+        p = r["parameters"]
+        self.assertEqual(set(p["by_part"]), parts)
+        self.assertEqual(sum(p["by_part"].values()), p["total"])
+        self.assertGreater(p["total"], 37_000_000)
+        self.assertEqual(sum(p["touched_by_part"].values()), p["touched"])
+        self.assertLessEqual(p["touched"], p["total"])
+        for part, n in p["by_part"].items():
+            self.assertGreater(p["touched_by_part"][part], 0, part)
+            self.assertLessEqual(p["touched_by_part"][part], n, part)
+        # Not all positions of the text are reached in 11 seconds.
+        self.assertLess(p["touched_by_part"]["decoder_positions"], p["by_part"]["decoder_positions"])
+
+        for which in "stored", "resident":
+            sizes = dict(r["bytes"][which])
+            self.assertEqual(set(sizes), {"f32", "f16", "bf16", "int8", "total"})
+            self.assertEqual(sizes.pop("total"), sum(sizes.values()))
+        self.assertGreaterEqual(r["bytes"]["resident"]["total"], p["total"])
+
+        work = r["multiply_adds"]
+        self.assertEqual(set(work["by_part"]), parts)
+        self.assertTrue(all(n > 0 for n in work["by_part"].values()), work["by_part"])
+        self.assertEqual(work["total"], sum(work["by_part"].values()) + sum(work["scores"].values()))
+        applied = r["applications_per_parameter"]
+        self.assertEqual(set(applied["by_part"]), parts)
+        for part in parts:
+            expected = work["by_part"][part] / p["by_part"][part]
+            self.assertAlmostEqual(applied["by_part"][part] / expected, 1, delta=1e-6)
+        self.assertGreater(applied["total"], 1)
+        # Shared weights are fewer than weights of each output's own, by a factor near the number of outputs.
+        self.assertGreater(r["unshared_conv_parameters"], 1000 * p["by_part"]["conv"])
+
+        self.assertGreater(r["decoder_steps"], 20)
+        self.assertGreater(r["tokens"]["decoded"], 20)
+        stages = dict(r["seconds"])
+        total = stages.pop("total")
+        self.assertLessEqual({"read", "resample", "mel", "encoder", "prefill", "decode"}, set(stages))
+        for stage in "read", "mel", "encoder", "prefill", "decode":
+            self.assertGreater(stages[stage], 0, stage)
+        self.assertAlmostEqual(sum(stages.values()) / total, 1, delta=0.02)
+        self.assertAlmostEqual(r["audio_seconds"], 11, delta=0.05)
+        self.assertAlmostEqual(r["audio_seconds_per_second"] * total / r["audio_seconds"], 1, delta=0.01)
+        self.assertGreater(r["tokens_per_second"], 0)
+        speed = r["gflops"]
+        self.assertGreater(speed["reached"], 0)
+        self.assertGreater(speed["peak_measured"], 0)
+        self.assertAlmostEqual(speed["ratio"] * speed["peak_measured"] / speed["reached"], 1, delta=1e-3)
 
     def test_unknown_path_and_method(self):
         self.refused(self.d.get("/"), 404)
@@ -162,9 +228,18 @@ class Formats(Shared):
         self.assertGreaterEqual(self.d.post(flac, fields=fields).body.decode().count("-->"), 20)
 
     def test_same_seed_same_text(self):
-        fields = [("temperature", "0.9"), ("seed", "5"), ("best_of", "1"), ("no_speech_threshold", "none")]
-        first, second = (self.d.post(CLIP, fields=fields) for _ in range(2))
-        self.assertEqual((first.status, first.body), (200, second.body))
+        flac = recording("jfk.flac")
+
+        def sampled(seed):
+            # Alone, without candidates to choose among, and kept whatever it is.
+            fields = [("temperature", "1"), ("best_of", "1"), ("seed", str(seed))]
+            a = self.d.post(flac, fields=fields)
+            self.assertEqual(a.status, 200, a.body)
+            return a.json["text"]
+
+        first = sampled(5)
+        self.assertEqual(sampled(5), first)
+        self.assertTrue(any(sampled(seed) != first for seed in range(6, 12)), "all seeds give the same text")
 
     def test_no_text_of_another_request(self):
         flac = recording("jfk.flac")
@@ -194,12 +269,22 @@ class BadRequests(Shared):
         self.refused(self.d.post(b"just text\n" * 50, filename="notes.txt"), 400, "file", words="notes.txt")
         self.refused(self.d.post(os.urandom(5000)), 400, "file")
         self.refused(self.d.post(CLIP[:30]), 400, "file")
-        header_only = quiet(0)
-        self.assertIn(self.d.post(header_only).status, (200, 400))
+        self.refused(self.d.post(quiet(0), filename="header.wav"), 400, "file", words="header.wav")
 
     def test_truncated_flac(self):
         flac = recording("jfk.flac")
         self.refused(self.d.post(flac[: len(flac) // 2], filename="half.flac"), 400, "file", words="half.flac")
+
+    def test_eight_channels_at_192_khz(self):
+        out = io.BytesIO()
+        with wave.open(out, "wb") as w:
+            w.setnchannels(8)
+            w.setsampwidth(2)
+            w.setframerate(192_000)
+            w.writeframes(bytes(b for i in range(192_000) for b in bytes(((i * i * 31 >> 3) & 7, 0)) * 8) * 2)
+        a = self.d.quick(out.getvalue(), response_format="verbose_json")
+        self.assertEqual(a.status, 200, a.body)
+        self.assertAlmostEqual(a.json["duration"], 2, delta=0.01)
 
     def test_two_files(self):
         body, kind = multipart([("file", CLIP)], CLIP)
@@ -404,6 +489,68 @@ class Many(unittest.TestCase):
             self.assertEqual(os.listdir(d.spool.name), [])
 
 
+class ThreeHours(unittest.TestCase):
+    """A recording's length costs no memory. The reply is not waited for, as that may take a slow machine many minutes:
+    what grows with the length grows while the file is read, and after that every window is like the next."""
+
+    seconds = 3 * 3600
+
+    def spilled(self, d):
+        """Bytes of the features on disk: the files of the spool that are not the upload (which comes first)."""
+        sizes = {}
+        for fd in Path(f"/proc/{d.process.pid}/fd").iterdir():
+            try:
+                if os.readlink(fd).startswith(d.spool.name + "/"):
+                    sizes[int(fd.name)] = fd.stat().st_size
+            except OSError:  # closed since
+                pass
+        return sum(sizes[fd] for fd in sorted(sizes)[1:])
+
+    def processor_seconds(self, d):
+        fields = Path(f"/proc/{d.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def test_memory_stays_flat(self):
+        body, kind = multipart([("temperature_inc", "0")], quiet(self.seconds))
+        frames = self.seconds * 100 * 80 * 4  # 10 ms each, 80 mels
+        with Daemon() as d:
+            self.assertEqual(d.quick(CLIP).status, 200)
+            before = d.memory("VmHWM")
+            with socket.create_connection(("127.0.0.1", d.port), 60) as s:
+                head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+                s.sendall(head.encode())
+                s.sendall(body)
+                # All but what may stay in memory goes to the spool, and nowhere else.
+                deadline = time.monotonic() + 180
+                while self.spilled(d) < frames - (64 << 20) and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                self.assertGreaterEqual(self.spilled(d), frames - (64 << 20), "features are not in the spool")
+                # Then several windows.
+                worked = self.processor_seconds(d)
+                while self.processor_seconds(d) - worked < 8 and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                self.assertEqual(d.health()["running"], 1)
+                self.assertLess(d.memory("VmHWM") - before, 200 << 20)
+            self.assertTrue(d.wait_for(lambda h: h["running"] == 0, 20))
+            self.assertEqual(self.spilled(d), 0)
+            self.assertEqual(d.stop(), 0)
+
+
+class FullDisk(unittest.TestCase):
+    def test_reason_goes_to_the_log_only(self):
+        """The upload fits below the limit of a file's size, its features, 32 kB a second past 48 MiB, do not."""
+        with Daemon() as d:
+            resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, (32 << 20, resource.RLIM_INFINITY))
+            a = d.quick(quiet(3000, rate=4000))
+            self.assertEqual(a.status, 500, a.body)
+            self.assertEqual(a.error["message"], "The recording could not be processed")
+            self.assertEqual(a.error["type"], "server_error")
+            self.assertEqual(d.quick(CLIP).status, 200)
+            self.assertEqual(d.stop(), 0)
+            d.reader.join()
+            self.assertRegex(d.log, rf'event=engine id=\S+ error="[^"]*{re.escape(d.spool.name)}[^"]*File too large"')
+
+
 class HangUps(unittest.TestCase):
     def begin(self, d, body, kind, part=None):
         s = socket.create_connection(("127.0.0.1", d.port), 10)
@@ -498,6 +645,23 @@ class Starting(unittest.TestCase):
         self.refused("no-such", "--spool", "/no-such-directory")
         self.refused("unknown option", "--nonsense")
         self.refused("not here|no model|none of", "--model", "no-such-model")
+
+    def test_broken_weight_files(self):
+        whole = MODELS / "tiny.en"
+        with tempfile.TemporaryDirectory(prefix="sottod-models-") as folder:
+            for path in broken_models(Path(folder), whole):
+                with self.subTest(model=path.name):
+                    done = subprocess.run(
+                        [BIN / "sottod", "--listen", "127.0.0.1:0", "--model", path],
+                        capture_output=True, text=True, timeout=60, check=False,
+                    )  # fmt: skip
+                    self.assertEqual(done.returncode, 1, done.stderr)
+                    self.assertEqual(done.stdout, "")
+                    lines = done.stderr.splitlines()
+                    self.assertEqual(len(lines), 1, lines)
+                    self.assertTrue(lines[0].startswith("sottod: "), lines[0])
+                    self.assertIn(str(path), lines[0])
+                    self.assertGreater(len(lines[0].replace(str(path), "")), 30, lines[0])
 
     def test_port_in_use(self):
         with Daemon() as d:
