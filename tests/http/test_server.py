@@ -496,15 +496,17 @@ class ThreeHours(unittest.TestCase):
     seconds = 3 * 3600
 
     def spilled(self, d):
-        """Bytes of the features on disk: the files of the spool that are not the upload (which comes first)."""
-        sizes = {}
+        """Bytes of the features on disk: the files of the spool that are not the upload, which comes first and is open
+        more than once."""
+        files = {}
         for fd in Path(f"/proc/{d.process.pid}/fd").iterdir():
             try:
                 if os.readlink(fd).startswith(d.spool.name + "/"):
-                    sizes[int(fd.name)] = fd.stat().st_size
+                    files[int(fd.name)] = fd.stat()
             except OSError:  # closed since
                 pass
-        return sum(sizes[fd] for fd in sorted(sizes)[1:])
+        uploaded = files[min(files)].st_ino if files else None
+        return sum({f.st_ino: f.st_size for f in files.values() if f.st_ino != uploaded}.values())
 
     def processor_seconds(self, d):
         fields = Path(f"/proc/{d.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
