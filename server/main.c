@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * sottod: parse, load, start, wait for a signal, drain, stop. */
+#include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "log.h"
 #include "server.h"
@@ -15,15 +18,50 @@ static const option table[] = {
 #undef SECTION
 };
 
-/* Lets accepted requests finish, until time is up or a second signal comes. */
-static void drain(server *s, const config *c, const sigset_t *signals)
+/* A library may have threads of its own before main runs (OpenBLAS does), and the system may give them our signals: so
+ * a handler, which does its work on whichever thread it lands, and not sigwait. */
+static sem_t stop_signals;
+
+static void on_stop_signal(int number)
 {
-    const struct timespec tick = {.tv_nsec = 50000000};
+    int saved = errno;
+    (void)number;
+    sem_post(&stop_signals);
+    errno = saved;
+}
+
+static void catch_stop_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+    sem_init(&stop_signals, 0, 0);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static void await_stop_signal(void)
+{
+    while (sem_wait(&stop_signals) != 0 && errno == EINTR) continue;
+}
+
+/* Has one come within 50 ms? */
+static bool stop_signal_soon(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 50000000;
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    return sem_timedwait(&stop_signals, &until) == 0;
+}
+
+/* Lets accepted requests finish, until time is up or a second signal comes. */
+static void drain(server *s, const config *c)
+{
     double until = clock_now_s() + c->drain_timeout;
     log_event(LOG_INFO, "drain", "requests=%zu timeout_s=%.0f", server_busy(s), c->drain_timeout);
     server_drain(s);
     while (server_busy(s) > 0 && clock_now_s() < until)
-        if (sigtimedwait(signals, NULL, &tick) > 0) return;
+        if (stop_signal_soon()) return;
 }
 
 int main(int argc, char **argv)
@@ -31,8 +69,6 @@ int main(int argc, char **argv)
     config c;
     server s;
     sotto_error err;
-    sigset_t signals;
-    int number;
     options_group groups[] = {{.table = table, .n = sizeof table / sizeof *table, .base = &c}};
     options_program program = {.name = "sottod",
                                .usage = "[OPTION]…",
@@ -42,11 +78,7 @@ int main(int argc, char **argv)
     int status = options_main(&program, argc, argv);
     if (status >= 0) return status;
 
-    /* Blocked before any thread starts, so that only sigwait sees them. */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    catch_stop_signals();
     /* Writes fail, the process does not, when a client leaves or a file grows beyond ulimit -f. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
@@ -62,8 +94,8 @@ int main(int argc, char **argv)
     status = 1;
     if (server_start(&s, &c, &err) == SOTTO_OK) {
         fprintf(stderr, "READY %s model=%s load_s=%.3f\n", s.url, s.model_name, sotto_model_get_info(s.model)->load_s);
-        sigwait(&signals, &number);
-        drain(&s, &c, &signals);
+        await_stop_signal();
+        drain(&s, &c);
         size_t cut = server_stop(&s);
         log_event(LOG_INFO, "stop", "cut_short=%zu", cut);
         status = cut > 0;
