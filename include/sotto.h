@@ -172,13 +172,15 @@ typedef struct sotto_counts {
     double stage_s[SOTTO_STAGE_COUNT];           /* seconds by stage */
     uint64_t multiply_adds[SOTTO_PART_COUNT];    /* products with that part's parameters */
     uint64_t mix_multiply_adds[SOTTO_MIX_COUNT]; /* products of activations */
-    uint64_t windows;                            /* 30 s windows encoded */
-    uint64_t decoder_steps;                      /* decoder passes (a batch of beams is one) */
-    uint64_t tokens_prefilled;                   /* tokens of prompts pushed through the decoder */
-    uint64_t tokens_decoded;                     /* tokens generated, all hypotheses and attempts */
-    uint64_t tokens_kept;                        /* tokens in the final segments, timestamps included */
-    uint64_t fallbacks;                          /* windows decoded again at a higher temperature */
-    uint64_t windows_skipped;                    /* windows judged silent */
+    uint64_t encoder_positions;   /* positions computed in them: 1500 each, fewer where the tail is sampled */
+    uint64_t full_window_retries; /* windows decoded again without sampling, for signs of failure */
+    uint64_t windows;             /* 30 s windows encoded */
+    uint64_t decoder_steps;       /* decoder passes (a batch of beams is one) */
+    uint64_t tokens_prefilled;    /* tokens of prompts pushed through the decoder */
+    uint64_t tokens_decoded;      /* tokens generated, all hypotheses and attempts */
+    uint64_t tokens_kept;         /* tokens in the final segments, timestamps included */
+    uint64_t fallbacks;           /* windows decoded again at a higher temperature */
+    uint64_t windows_skipped;     /* windows judged silent */
 } sotto_counts;
 
 SOTTO_API void sotto_counts_add(sotto_counts *sum, const sotto_counts *one);
@@ -290,6 +292,9 @@ typedef struct sotto_options {
     uint64_t seed;                  /* of the sampling at temperatures > 0: same seed, same text */
     bool (*on_progress)(const sotto_progress *progress, void *user); /* return false to cancel; may be NULL */
     void *user;
+    int32_t
+        tail_stride; /* 1 = the full 30 s window; S > 1: of the silence after a window's end only every S-th position
+                        is computed, standing for S; windows that look wrong then are decoded again in full */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);

@@ -48,7 +48,7 @@ static sotto_status dump_encoder(struct run *r, sotto_error *err)
     sotto__window *w = NULL;
     sotto_status st = sotto__features_window(r->f, 0, frames < FRAMES ? frames : FRAMES, SOTTO__PAD_ZERO, r->mel, err);
     if (st == SOTTO_OK) st = sotto__window_create(&w, r->rt, err);
-    if (st == SOTTO_OK) st = sotto__encode(r->rt, r->mel, w, err);
+    if (st == SOTTO_OK) st = sotto__encode(r->rt, r->mel, frames, 1, w, err);
     if (st == SOTTO_OK &&
         !write_floats(r, sotto__window_states(w), (size_t)info->n_audio_ctx * (size_t)info->n_audio_state))
         st = SOTTO_EIO;

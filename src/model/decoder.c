@@ -153,7 +153,7 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
     sotto__runtime *rt = p->rt;
     const sotto_model *m = rt->model;
     const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
-    const size_t t = (size_t)m->info.n_audio_ctx;
+    const size_t all = (size_t)m->info.n_audio_ctx;
     const sotto__norm norm = {b->cross_norm_g, b->cross_norm_b, d};
     const sotto__linear query = {b->cross_q_w, b->cross_q_b, d, d, 1}, out = {b->cross_out_w, b->cross_out_b, d, d, 1};
     size_t n = 0, row = 0;
@@ -161,6 +161,7 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
     sotto__linear_run(&m->nn, &query, p->xn, d, p->rows, p->wide, d, SOTTO__STORE); /* [R, D] */
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
+        const size_t t = s->window->positions;
         const float *k = s->window->cross_kv + 2 * layer * t * d;
         sotto__attention *last = n ? &p->attention[n - 1] : NULL;
         if (last && last->k == k && !last->raw && !s->cross_scores) {
@@ -177,25 +178,26 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
                                                  .v_head = t * width,
                                                  .v_row = width,
                                                  .rows = s->n_tokens,
-                                                 .keys = t};
+                                                 .keys = t,
+                                                 .key_bias = s->window->sampled ? s->window->key_bias : NULL};
             if (s->cross_scores) {
                 p->attention[n].raw = p->raw + i * heads;
-                p->attention[n].raw_ld = t;
+                p->attention[n].raw_ld = all;
                 for (size_t h = 0; h < heads; h++) {
                     const int32_t index = rt->alignment_index[layer * heads + h];
-                    p->raw[i * heads + h] = index < 0 ? NULL : s->cross_scores + (size_t)index * s->n_tokens * t;
+                    p->raw[i * heads + h] = index < 0 ? NULL : s->cross_scores + (size_t)index * s->n_tokens * all;
                 }
             }
             n++;
         }
         row += s->n_tokens;
+        rt->counts.mix_multiply_adds[SOTTO_MIX_DECODER_CROSS] += 2 * (uint64_t)s->n_tokens * t * d;
     }
     sotto__attention_run(&m->nn, p->attention, n, heads, width, rt->scratch, rt->scratch_stride);
     sotto__linear_run(&m->nn, &out, p->att, d, p->rows, p->x, d, SOTTO__RESIDUAL);
     count_norm(p, p->rows);
     sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &query, p->rows);
     sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &out, p->rows);
-    rt->counts.mix_multiply_adds[SOTTO_MIX_DECODER_CROSS] += 2 * (uint64_t)p->rows * t * d;
 }
 
 static void mlp(struct pass *p, const sotto__block *b)

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "nn/attention.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { FRAMES = SOTTO__WINDOW_FRAMES };
@@ -30,30 +31,61 @@ static void count_norm(sotto__runtime *rt, size_t rows)
     rt->counts.multiply_adds[SOTTO_PART_ENCODER_NORM] += (uint64_t)rows * 2 * (uint64_t)rt->model->info.n_audio_state;
 }
 
-/* mel [3000, n_mels] -> x [T, D]: conv (width 3, stride 1), GELU, conv (width 3, stride 2), GELU, positions */
-static void stem(sotto__runtime *rt, const float *mel)
+/* Which positions of a window are computed: 0 … whole - 1, then `sampled` of the constant tail. */
+struct plan {
+    size_t whole, sampled, tail; /* tail: positions that the sampled ones stand for */
+};
+
+enum { MARGIN = 50 }; /* positions after the last frame that are always computed: 1 s */
+
+static struct plan make_plan(size_t frames, size_t stride, size_t t)
+{
+    struct plan p = {t, 0, 0};
+    const size_t whole = (frames + 1) / SOTTO__INPUT_STRIDE + MARGIN;
+    if (stride <= 1 || whole >= t || (t - whole + stride / 2) / stride == 0) return p;
+    p.whole = whole;
+    p.tail = t - whole;
+    p.sampled = (p.tail + stride / 2) / stride;
+    return p;
+}
+
+/* The position of sampled row i: the middle of the stretch that it stands for. */
+static size_t sampled_position(const struct plan *p, size_t i)
+{
+    return p->whole + (2 * i + 1) * p->tail / (2 * p->sampled);
+}
+
+/* mel [3000, n_mels] -> x [positions, D]: conv (width 3, stride 1), GELU, conv (width 3, stride 2), GELU, positions.
+ * A position in the tail sees constant input only, like the last one of the margin, whose row it takes. */
+static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
 {
     const sotto_model *m = rt->model;
-    const size_t mels = (size_t)m->info.n_mels, t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
+    const size_t mels = (size_t)m->info.n_mels, d = (size_t)m->info.n_audio_state, frames = 2 * p->whole;
     const sotto__linear conv1 = {m->params.conv1_w, m->params.conv1_b, mels, d, 3};
     const sotto__linear conv2 = {m->params.conv2_w, m->params.conv2_b, d, d, 3};
+    const size_t copied = frames < FRAMES ? frames + 1 : FRAMES;
     memset(rt->mel, 0, mels * sizeof(float));
-    memcpy(rt->mel + mels, mel, FRAMES * mels * sizeof(float));
+    memcpy(rt->mel + mels, mel, copied * mels * sizeof(float));
     memset(rt->mel + (FRAMES + 1) * mels, 0, mels * sizeof(float));
     memset(rt->conv, 0, d * sizeof(float));
     memset(rt->conv + (FRAMES + 1) * d, 0, d * sizeof(float));
-    sotto__linear_run(&m->nn, &conv1, rt->mel, mels, FRAMES, rt->conv + d, d, SOTTO__GELU);
-    sotto__linear_run(&m->nn, &conv2, rt->conv, 2 * d, t, rt->x, d, SOTTO__GELU);
-    m->nn.ops->add(rt->x, m->params.audio_positions, t * d);
-    sotto__count_linear(rt, SOTTO_PART_CONV, &conv1, FRAMES);
-    sotto__count_linear(rt, SOTTO_PART_CONV, &conv2, t);
-    rt->counts.multiply_adds[SOTTO_PART_ENCODER_POSITIONS] += (uint64_t)t * d;
+    sotto__linear_run(&m->nn, &conv1, rt->mel, mels, frames, rt->conv + d, d, SOTTO__GELU);
+    sotto__linear_run(&m->nn, &conv2, rt->conv, 2 * d, p->whole, rt->x, d, SOTTO__GELU);
+    for (size_t i = 0; i < p->sampled; i++) {
+        float *row = rt->x + (p->whole + i) * d;
+        memcpy(row, rt->x + (p->whole - 1) * d, d * sizeof(float));
+        m->nn.ops->add(row, m->params.audio_positions + sampled_position(p, i) * d, d);
+    }
+    m->nn.ops->add(rt->x, m->params.audio_positions, p->whole * d);
+    sotto__count_linear(rt, SOTTO_PART_CONV, &conv1, frames);
+    sotto__count_linear(rt, SOTTO_PART_CONV, &conv2, p->whole);
+    rt->counts.multiply_adds[SOTTO_PART_ENCODER_POSITIONS] += (uint64_t)(p->whole + p->sampled) * d;
 }
 
-static void block(sotto__runtime *rt, const sotto__block *b)
+static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window *w)
 {
     const sotto_model *m = rt->model;
-    const size_t t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
+    const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
     const size_t heads = (size_t)m->info.n_audio_head, width = d / heads;
     const sotto__norm norm1 = {b->self_norm_g, b->self_norm_b, d}, norm2 = {b->mlp_norm_g, b->mlp_norm_b, d};
     const sotto__linear qkv = {b->qkv_w, b->qkv_b, d, 3 * d, 1}, out = {b->self_out_w, b->self_out_b, d, d, 1};
@@ -72,7 +104,8 @@ static void block(sotto__runtime *rt, const sotto__block *b)
                                 .v_head = width,
                                 .v_row = 3 * d,
                                 .rows = t,
-                                .keys = t};
+                                .keys = t,
+                                .key_bias = w->sampled ? w->key_bias : NULL};
     sotto__attention_run(&m->nn, &a, 1, heads, width, rt->scratch, rt->scratch_stride); /* [T, D] */
     sotto__linear_run(&m->nn, &out, rt->xn, d, t, rt->x, d, SOTTO__RESIDUAL);
     sotto__norm_run(&m->nn, &norm2, rt->x, t, rt->xn);
@@ -107,7 +140,7 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
 {
     const sotto_model *m = rt->model;
     const sotto__block *b = &m->params.decoder[layer];
-    const size_t t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
+    const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
     const sotto__linear kv = {b->cross_kv_w, b->cross_kv_b, d, 2 * d, 1};
     struct split_job j = {rt->wide, w->cross_kv + 2 * layer * t * d, t, (size_t)m->info.n_text_head, 0};
     j.width = d / j.heads;
@@ -116,27 +149,35 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
     sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &kv, t);
 }
 
-sotto_status sotto__encode(sotto__runtime *rt, const float *mel, sotto__window *w, sotto_error *err)
+sotto_status sotto__encode(sotto__runtime *rt, const float *mel, size_t frames, int32_t tail_stride, sotto__window *w,
+                           sotto_error *err)
 {
     const double start = sotto__now_s();
     const sotto_model *m = rt->model;
-    const size_t t = (size_t)m->info.n_audio_ctx, d = (size_t)m->info.n_audio_state;
+    const size_t d = (size_t)m->info.n_audio_state;
+    const struct plan plan =
+        make_plan(frames, (size_t)(tail_stride > 1 ? tail_stride : 1), (size_t)m->info.n_audio_ctx);
     const sotto__norm post = {m->params.encoder_norm_g, m->params.encoder_norm_b, d};
     sotto_status st = make_scratch(rt, err);
     if (st != SOTTO_OK) return st;
-    stem(rt, mel);
+    w->positions = plan.whole + plan.sampled;
+    w->sampled = plan.sampled > 0;
+    for (size_t i = 0; i < w->positions; i++)
+        w->key_bias[i] = i < plan.whole ? 0.0f : logf((float)plan.tail / (float)plan.sampled);
+    stem(rt, mel, &plan);
     for (int32_t l = 0; l < m->info.n_audio_layer; l++) {
         if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;
-        block(rt, &m->params.encoder[l]);
+        block(rt, &m->params.encoder[l], w);
     }
-    sotto__norm_run(&m->nn, &post, rt->x, t, w->states);
-    count_norm(rt, t);
+    sotto__norm_run(&m->nn, &post, rt->x, w->positions, w->states);
+    count_norm(rt, w->positions);
     for (size_t l = 0; l < (size_t)m->info.n_text_layer; l++) {
         if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;
         cross_kv(rt, w, l);
     }
     rt->encoder_used = true;
     rt->counts.windows++;
+    rt->counts.encoder_positions += w->positions;
     rt->counts.stage_s[SOTTO_STAGE_ENCODER] += sotto__now_s() - start;
     return SOTTO_OK;
 }

@@ -112,8 +112,9 @@ sotto_status sotto__window_create(sotto__window **out, const sotto__runtime *rt,
     if (w) {
         w->states = sotto__aligned(states, sizeof(float));
         w->cross_kv = sotto__aligned(2 * (size_t)info->n_text_layer * states, sizeof(float));
+        w->key_bias = sotto__aligned((size_t)info->n_audio_ctx, sizeof(float));
     }
-    if (!w || !w->states || !w->cross_kv) {
+    if (!w || !w->states || !w->cross_kv || !w->key_bias) {
         sotto__window_free(w);
         return sotto__fail_nomem(err, "encoded window");
     }
@@ -126,8 +127,11 @@ void sotto__window_free(sotto__window *w)
     if (!w) return;
     free(w->states);
     free(w->cross_kv);
+    free(w->key_bias);
     free(w);
 }
+
+size_t sotto__window_positions(const sotto__window *w) { return w->positions; }
 
 const float *sotto__window_states(const sotto__window *w) { return w->states; }
 

@@ -38,9 +38,17 @@ sotto_status sotto__window_create(sotto__window **out, const sotto__runtime *rt,
 void sotto__window_free(sotto__window *w);
 
 /* mel[3000, n_mels] frame-major -> encoder states and cross-attention K, V of all decoder layers, kept in `w`. Counts
- * its seconds under ENCODER. */
-sotto_status sotto__encode(sotto__runtime *rt, const float *mel, sotto__window *w, sotto_error *err);
-/* Encoder output [T, D] of the last sotto__encode, borrowed. */
+ * its seconds under ENCODER.
+ *
+ * Frames from `frames` on are padding: one constant column, so that its encoder positions differ by their positional
+ * embedding only. With tail_stride S > 1 only about every S-th of them is computed (after a margin of 1 s), and each
+ * stands for S: log S is added to every attention score on it, here and in the decoder's cross-attention. S = 1
+ * computes all positions, which is the definition. */
+sotto_status sotto__encode(sotto__runtime *rt, const float *mel, size_t frames, int32_t tail_stride, sotto__window *w,
+                           sotto_error *err);
+/* Encoder positions computed by the last sotto__encode: T, or fewer where the tail was sampled. */
+size_t sotto__window_positions(const sotto__window *w);
+/* Encoder output [positions, D] of the last sotto__encode, borrowed. */
 const float *sotto__window_states(const sotto__window *w);
 
 sotto_status sotto__seq_create(sotto__seq **out, const sotto__runtime *rt, sotto_error *err);
@@ -57,7 +65,8 @@ typedef struct sotto__step {
     size_t n_tokens;
     float *logits; /* [n_logits, V] for the last n_logits of the tokens */
     size_t n_logits;
-    float *cross_scores; /* NULL, or [n_alignment_heads, n_tokens, T]: raw scaled q.k scores before softmax ("qk") */
+    float *cross_scores; /* NULL, or [n_alignment_heads, n_tokens, T]: raw scaled q.k scores before softmax ("qk");
+                          * columns from the window's positions on are not written */
 } sotto__step;
 
 /* One decoder pass over all steps together. Counts its seconds under `stage` (PREFILL, DECODE or WORDS), one decoder

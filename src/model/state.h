@@ -10,8 +10,11 @@
 #include "model/runtime.h"
 
 struct sotto__window {
-    float *states;   /* [T, D]: encoder output */
-    float *cross_kv; /* [n_text_layer, 2, H, T, W]: keys, then values, each head contiguous */
+    size_t positions; /* computed: n <= T */
+    float *states;    /* [n, D]: encoder output */
+    float *cross_kv;  /* [n_text_layer, 2, H, n, W]: keys, then values, each head contiguous */
+    float *key_bias;  /* [T]: 0, or the logarithm of how many positions a sampled one stands for */
+    bool sampled;     /* key_bias has something other than 0 */
 };
 
 struct sotto__seq {

@@ -59,7 +59,7 @@ static void block_task(void *arg, size_t index, int thread)
     }
     for (size_t r = 0; r < rows; r++) {
         const size_t own = a->causal ? a->keys - a->rows + r0 + r + 1 : seen;
-        ops->softmax(scores + r * ld, j->scale, own);
+        ops->softmax(scores + r * ld, j->scale, a->key_bias, own);
         if (own < seen) memset(scores + r * ld + own, 0, (seen - own) * sizeof *scores);
     }
     if (rows == 1) {

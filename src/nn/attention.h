@@ -16,8 +16,9 @@ typedef struct sotto__attention {
     size_t ldq, ldo;
     size_t k_head, k_row, v_head, v_row; /* strides in floats */
     size_t rows, keys;
-    bool causal; /* row r sees keys 0 … keys - rows + r only */
-    float **raw; /* NULL, or [heads]: where head h's raw scaled scores go, [rows, raw_ld], NULL = nowhere */
+    const float *key_bias; /* NULL, or [keys]: added to every scaled score of that key */
+    bool causal;           /* row r sees keys 0 … keys - rows + r only */
+    float **raw;           /* NULL, or [heads]: where head h's raw scaled scores go, [rows, raw_ld], NULL = nowhere */
     size_t raw_ld;
 } sotto__attention;
 

@@ -22,8 +22,8 @@ typedef struct sotto__ops {
     void (*bias_gelu)(float *x, const float *bias, size_t n);
     /* y[n] += x[n] */
     void (*add)(float *y, const float *x, size_t n);
-    /* x[n] = softmax(x[n] * scale) */
-    void (*softmax)(float *x, float scale, size_t n);
+    /* x[n] = softmax(x[n] * scale + bias[n]); bias may be NULL */
+    void (*softmax)(float *x, float scale, const float *bias, size_t n);
     /* sum of a[i] * b[i] */
     float (*dot)(const float *a, const float *b, size_t n);
     /* y[n] += a * x[n] */

@@ -66,6 +66,8 @@ void sotto_counts_add(sotto_counts *sum, const sotto_counts *one)
     sum->tokens_kept += one->tokens_kept;
     sum->fallbacks += one->fallbacks;
     sum->windows_skipped += one->windows_skipped;
+    sum->encoder_positions += one->encoder_positions;
+    sum->full_window_retries += one->full_window_retries;
 }
 
 static uint64_t sum_of(const uint64_t *values, size_t n)
@@ -235,6 +237,8 @@ sotto_status sotto__report_json(json_t **out, const sotto_model_info *info, doub
     sotto__json_put(o, "unshared_conv_parameters", sotto__json_count(info->unshared_conv_parameters), &ok);
     sotto__json_put(o, "conv", conv_of(info, &ok), &ok);
     sotto__json_put(o, "windows", sotto__json_count(counts->windows), &ok);
+    sotto__json_put(o, "encoder_positions", sotto__json_count(counts->encoder_positions), &ok);
+    sotto__json_put(o, "full_window_retries", sotto__json_count(counts->full_window_retries), &ok);
     sotto__json_put(o, "windows_skipped", sotto__json_count(counts->windows_skipped), &ok);
     sotto__json_put(o, "fallbacks", sotto__json_count(counts->fallbacks), &ok);
     sotto__json_put(o, "decoder_steps", sotto__json_count(counts->decoder_steps), &ok);

@@ -113,12 +113,12 @@ static sotto_status make_history(run *r, sotto_error *err)
     return st;
 }
 
-static sotto_status encode_window(run *r, size_t n, sotto__pad pad, sotto_error *err)
+static sotto_status encode_window(run *r, size_t n, sotto__pad pad, int32_t tail_stride, sotto_error *err)
 {
     double started = sotto__now_s();
     sotto_status st = sotto__features_window(r->features, r->seek, n, pad, r->mel, err);
     sotto__runtime_counts(r->rt)->stage_s[SOTTO_STAGE_MEL] += sotto__now_s() - started;
-    return st == SOTTO_OK ? sotto__encode(r->rt, r->mel, r->window, err) : st;
+    return st == SOTTO_OK ? sotto__encode(r->rt, r->mel, n, tail_stride, r->window, err) : st;
 }
 
 /* whisper.decoding.detect_language on the first 30 s: softmax over the language tokens after start-of-transcript. */
@@ -132,7 +132,7 @@ static sotto_status detect_language(run *r, sotto_error *err)
     double sum = 0;
     sotto_status st;
     if (!logits) return sotto__fail_nomem(err, "language detection");
-    if ((st = encode_window(r, SOTTO__WINDOW_FRAMES, SOTTO__PAD_SILENCE, err)) != SOTTO_OK) goto done;
+    if ((st = encode_window(r, SOTTO__WINDOW_FRAMES, SOTTO__PAD_SILENCE, 1, err)) != SOTTO_OK) goto done;
     r->encoded = r->content_frames >= SOTTO__WINDOW_FRAMES; /* a shorter recording's window is padded differently */
     if ((st = sotto__seq_create(&seq, r->rt, err)) != SOTTO_OK) goto done;
     step.seq = seq;
@@ -269,6 +269,23 @@ static sotto_status time_words(run *r, const sotto__window_tokens *found, size_t
     return SOTTO_OK;
 }
 
+/* Tokens of the encoded window. One whose silent tail was sampled gets one try; where its outcome looks wrong (it
+ * repeats itself, is improbable, or does not end), the full window is encoded and decoded instead. */
+static sotto_status decode_window(run *r, size_t frames, size_t sot_index, sotto__window_tokens *found,
+                                  sotto_error *err)
+{
+    const sotto_model_info *info = sotto__runtime_info(r->rt);
+    const bool sampled = sotto__window_positions(r->window) < (size_t)info->n_audio_ctx;
+    bool good;
+    sotto_status st = sotto__window_decode(r->decoder, r->window, r->prompt.data, r->prompt.len, sot_index, r->seek,
+                                           sampled, found, &good, err);
+    if (st != SOTTO_OK || !sampled || (good && found->n < (size_t)info->n_text_ctx / 2)) return st;
+    sotto__runtime_counts(r->rt)->full_window_retries++;
+    if ((st = encode_window(r, frames, SOTTO__PAD_ZERO, 1, err)) != SOTTO_OK) return st;
+    return sotto__window_decode(r->decoder, r->window, r->prompt.data, r->prompt.len, sot_index, r->seek, false, found,
+                                &good, err);
+}
+
 static sotto_status run_window(run *r, sotto_error *err)
 {
     size_t left = r->content_frames - r->seek, frames = left < SOTTO__WINDOW_FRAMES ? left : SOTTO__WINDOW_FRAMES;
@@ -277,14 +294,14 @@ static sotto_status run_window(run *r, sotto_error *err)
     sotto__window_tokens found;
     bool keep = true;
     sotto_status st;
-    if (!r->encoded && (st = encode_window(r, frames, SOTTO__PAD_ZERO, err)) != SOTTO_OK) return st;
+    if (!r->encoded && (st = encode_window(r, frames, SOTTO__PAD_ZERO, r->o->tail_stride, err)) != SOTTO_OK) return st;
     r->encoded = false;
     memcpy(sot_sequence, r->sot_sequence, sizeof r->sot_sequence);
     if (r->o->without_timestamps) sot_sequence[n_sot++] = r->specials->no_timestamps;
     st = sotto__prompt_build(&r->history, r->specials, sot_sequence, n_sot,
                              (size_t)sotto__runtime_info(r->rt)->n_text_ctx, &r->prompt, &sot_index, err);
     if (st != SOTTO_OK) return st;
-    st = sotto__window_decode(r->decoder, r->window, r->prompt.data, r->prompt.len, sot_index, r->seek, &found, err);
+    st = decode_window(r, frames, sot_index, &found, err);
     if (st != SOTTO_OK) return st;
 
     if (sotto__is_silence(r->o, &found)) {

@@ -178,11 +178,11 @@ static sotto_status run_search(sotto__window_decoder *d, const sotto__window *wi
 }
 
 sotto_status sotto__window_decode(sotto__window_decoder *d, const sotto__window *window, const int32_t *prompt,
-                                  size_t n_prompt, size_t sot_index, size_t seek, sotto__window_tokens *out,
-                                  sotto_error *err)
+                                  size_t n_prompt, size_t sot_index, size_t seek, bool first_only,
+                                  sotto__window_tokens *out, bool *good, sotto_error *err)
 {
     const sotto_options *o = d->options;
-    size_t n = sotto__temperatures(o);
+    size_t n = first_only ? 1 : sotto__temperatures(o);
     d->prefilled = false;
     for (size_t i = 0; i < n; i++) {
         double t = sotto__temperature(o, i);
@@ -203,7 +203,8 @@ sotto_status sotto__window_decode(sotto__window_decoder *d, const sotto__window 
         sotto_status st;
         if (i) sotto__runtime_counts(d->rt)->fallbacks++;
         if ((st = run_search(d, window, &search, out, err)) != SOTTO_OK) return st;
-        if (!sotto__needs_fallback(o, out)) break;
+        *good = !sotto__needs_fallback(o, out);
+        if (*good) break;
     }
     return SOTTO_OK;
 }

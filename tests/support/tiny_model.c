@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <dirent.h>
 
-const tiny_model tiny_default = {80, 64, 2, 1, 2, 51864, 64, 1};
+const tiny_model tiny_default = {80, 64, 2, 1, 2, 51864, 64, 1, 0};
 
 enum { MAX_TENSORS = 400 };
 
@@ -122,6 +122,8 @@ static struct set *make(const tiny_model *m)
     add(s, "encoder.conv2.weight", d, d, 3, 0.1f, 0);
     add(s, "encoder.conv2.bias", d, 0, 0, 0.1f, 0);
     add(s, "encoder.positional_embedding", 1500, d, 0, 0.5f, 0);
+    for (size_t i = d; m->flat_positions && i < 1500 * d; i++)
+        s->tensors[s->n - 1].half[i] = s->tensors[s->n - 1].half[i - d];
     add_blocks(s, "encoder", m->audio_layers, d, false);
     add_norm(s, "encoder", ".ln_post", d);
     add(s, "decoder.token_embedding.weight", m->n_vocab, d, 0, 0.3f, 0);

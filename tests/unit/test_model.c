@@ -50,7 +50,7 @@ static void open_fixture(struct fixture *x, const char *path)
     x->v = (size_t)sotto_model_get_info(x->model)->n_vocab;
     x->logits = calloc(64 * x->v, sizeof *x->logits);
     float *mel = noise_mel((size_t)sotto_model_get_info(x->model)->n_mels);
-    assert_int_equal(sotto__encode(x->rt, mel, x->window, &err), SOTTO_OK);
+    assert_int_equal(sotto__encode(x->rt, mel, FRAMES, 1, x->window, &err), SOTTO_OK);
     free(mel);
 }
 
@@ -186,7 +186,7 @@ static void test_batch(void **state)
     assert_int_equal(sotto__window_create(&other, x.rt, &err), SOTTO_OK);
     float *mel = noise_mel(80);
     for (size_t i = 0; i < FRAMES * 80; i++) mel[i] = -mel[i];
-    assert_int_equal(sotto__encode(x.rt, mel, other, &err), SOTTO_OK);
+    assert_int_equal(sotto__encode(x.rt, mel, FRAMES, 1, other, &err), SOTTO_OK);
     free(mel);
     float *alone = x.logits, *together = x.logits + 16 * x.v;
     sotto__step steps[4];
@@ -240,6 +240,48 @@ static void test_cross_scores(void **state)
     assert_close(x.logits, x.logits + x.v, x.v, 1e-5f);
     free(scores);
     close_fixture(&x);
+}
+
+/* Where the positions of the tail do not differ at all, sampling them with their weights is no approximation: the
+ * states of the others and the logits are those of the full window. With real (differing) positions they are not, which
+ * shows that the comparison can fail. */
+static void test_sampled_tail(void **state)
+{
+    (void)state;
+    for (int flat = 1; flat >= 0; flat--) {
+        tiny_model m = tiny_default;
+        char dir[256], path[512];
+        struct fixture x;
+        sotto_error err;
+        float worst = 0;
+        m.flat_positions = flat;
+        assert_int_equal(tiny_directory(dir, sizeof dir), 0);
+        assert_int_equal(tiny_write(&m, TINY_GGML, dir, path, sizeof path), 0);
+        open_fixture(&x, dir);
+        float *mel = noise_mel(80), *full = malloc(1500 * 64 * sizeof *full);
+        const size_t frames = 801; /* 451 positions with the margin; 1049 left */
+        for (size_t i = frames * 80; i < FRAMES * 80; i++) mel[i] = 0;
+        assert_int_equal(sotto__encode(x.rt, mel, frames, 1, x.window, &err), SOTTO_OK);
+        assert_int_equal(sotto__window_positions(x.window), 1500);
+        memcpy(full, sotto__window_states(x.window), 1500 * 64 * sizeof *full);
+        forward(&x, x.seq[0], prompt, PROMPT, x.logits, PROMPT);
+        assert_int_equal(sotto__encode(x.rt, mel, frames, 4, x.window, &err), SOTTO_OK);
+        assert_int_equal(sotto__window_positions(x.window), 451 + 262);
+        for (size_t i = 0; i < 451 * 64; i++) worst = fmaxf(worst, fabsf(full[i] - sotto__window_states(x.window)[i]));
+        forward(&x, x.seq[1], prompt, PROMPT, x.logits + PROMPT * x.v, PROMPT);
+        for (size_t i = 0; i < PROMPT * x.v; i++) worst = fmaxf(worst, fabsf(x.logits[i] - x.logits[PROMPT * x.v + i]));
+        if (flat && worst > 2e-3f) fail_msg("sampling the tail of flat positions changes values by %g", worst);
+        if (!flat) assert_true(worst > 5e-3f);
+        /* nothing to sample: a window that is full, or nearly */
+        assert_int_equal(sotto__encode(x.rt, mel, FRAMES, 4, x.window, &err), SOTTO_OK);
+        assert_int_equal(sotto__window_positions(x.window), 1500);
+        assert_int_equal(sotto__encode(x.rt, mel, 2899, 64, x.window, &err), SOTTO_OK);
+        assert_int_equal(sotto__window_positions(x.window), 1500);
+        free(mel);
+        free(full);
+        close_fixture(&x);
+        tiny_remove(dir);
+    }
 }
 
 static void test_bounds(void **state)
@@ -427,7 +469,7 @@ static void test_environment(void **state)
 /* Sizes not reachable as real weights: 128 mels, 51,866 tokens. */
 static void test_large_v3_shape(void **state)
 {
-    tiny_model v3 = {128, 128, 2, 2, 2, 51866, 448, 5};
+    tiny_model v3 = {128, 128, 2, 2, 2, 51866, 448, 5, 0};
     char dir[256], path[512];
     struct fixture x;
     (void)state;
@@ -464,9 +506,11 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_counts),         cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_batch),         cmocka_unit_test(test_cross_scores),   cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_truncated),     cmocka_unit_test(test_mutated),        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_cache),         cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_cross_scores),  cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_sampled_tail),  cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_mutated),       cmocka_unit_test(test_messages),
         cmocka_unit_test(test_environment),   cmocka_unit_test(test_large_v3_shape),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -132,23 +132,29 @@ static void test_softmax(void **state)
     (void)state;
     FOR_EACH_CASE(ops, n, off)
     {
-        float x[MAX_N + 4], y[MAX_N + 4];
-        double max = -1e9, sum = 0;
+        float x[MAX_N + 4], y[MAX_N + 4], bias[MAX_N + 4];
         fill(x, MAX_N + 3, 40.0f);
-        for (size_t i = 0; i < n; i++) max = x[off + i] > max ? x[off + i] : max;
-        for (size_t i = 0; i < n; i++) sum += exp((x[off + i] - max) * 0.25);
-        memcpy(y, x, sizeof x);
-        y[off + n] = 77.0f;
-        ops->softmax(y + off, 0.25f, n);
-        for (size_t i = 0; i < n; i++) {
-            const double want = exp((x[off + i] - max) * 0.25) / sum;
-            close_to(y[off + i], want, 1e-6 * want + 1e-12, ops->name, n, i);
+        fill(bias, MAX_N + 3, 3.0f);
+        for (int with = 0; with < 2; with++) {
+            double v[MAX_N], max = -1e9, sum = 0;
+            for (size_t i = 0; i < n; i++) {
+                v[i] = x[off + i] * 0.25 + (with ? (double)bias[off + i] : 0.0);
+                max = v[i] > max ? v[i] : max;
+            }
+            for (size_t i = 0; i < n; i++) sum += exp(v[i] - max);
+            memcpy(y, x, sizeof x);
+            y[off + n] = 77.0f;
+            ops->softmax(y + off, 0.25f, with ? bias + off : NULL, n);
+            for (size_t i = 0; i < n; i++) {
+                const double want = exp(v[i] - max) / sum;
+                close_to(y[off + i], want, 3e-6 * want + 1e-12, ops->name, n, i);
+            }
+            assert_true(y[off + n] == 77.0f);
         }
-        assert_true(y[off + n] == 77.0f);
     }
     for (size_t t = 0; t < n_tables; t++) { /* huge spread: no overflow, no NaN */
         float x[3] = {3e30f, -3e30f, -INFINITY};
-        tables[t]->softmax(x, 1.0f, 3);
+        tables[t]->softmax(x, 1.0f, NULL, 3);
         assert_true(x[0] == 1.0f && x[1] == 0.0f && x[2] == 0.0f);
     }
 }
@@ -301,12 +307,57 @@ static void test_attention(void **state)
     sotto__pool_free(pool);
 }
 
+/* A key with bias log S stands for S equal keys. */
+static void test_key_bias(void **state)
+{
+    enum { W = 8, KEYS = 40, ROWS = 70, S = 5 };
+    float q[ROWS * W], k[KEYS * W], v[KEYS * W], out[ROWS * W], want[ROWS * W], bias[KEYS];
+    float *kk = malloc(KEYS * S * W * 4), *vv = malloc(KEYS * S * W * 4);
+    float *scratch = malloc(2 * sotto__attention_scratch(KEYS * S) * 4);
+    sotto__pool *pool = NULL;
+    size_t repeated = 0;
+    (void)state;
+    assert_int_equal(sotto__pool_create(&pool, 2, NULL), SOTTO_OK);
+    fill(q, ROWS * W, 2.0f);
+    fill(k, KEYS * W, 2.0f);
+    fill(v, KEYS * W, 2.0f);
+    for (size_t i = 0; i < KEYS; i++) {
+        const size_t times = i % 3 == 0 ? S : 1;
+        bias[i] = logf((float)times);
+        for (size_t j = 0; j < times; j++, repeated++) {
+            memcpy(kk + repeated * W, k + i * W, W * 4);
+            memcpy(vv + repeated * W, v + i * W, W * 4);
+        }
+    }
+    for (size_t t = 0; t < n_tables; t++) {
+        const sotto__nn nn = {tables[t], pool};
+        for (size_t rows = 1; rows <= ROWS; rows += 69) {
+            sotto__attention a = {.q = q,
+                                  .k = kk,
+                                  .v = vv,
+                                  .out = want,
+                                  .ldq = W,
+                                  .ldo = W,
+                                  .k_row = W,
+                                  .v_row = W,
+                                  .rows = rows,
+                                  .keys = repeated};
+            sotto__attention_run(&nn, &a, 1, 1, W, scratch, sotto__attention_scratch(KEYS * S));
+            a.k = k, a.v = v, a.out = out, a.keys = KEYS, a.key_bias = bias;
+            sotto__attention_run(&nn, &a, 1, 1, W, scratch, sotto__attention_scratch(KEYS * S));
+            for (size_t i = 0; i < rows * W; i++) close_to(out[i], want[i], 2e-5, tables[t]->name, rows, i);
+        }
+    }
+    free(kk), free(vv), free(scratch);
+    sotto__pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dot_axpy_add), cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_gelu),
         cmocka_unit_test(test_softmax),      cmocka_unit_test(test_halves),     cmocka_unit_test(test_pick),
-        cmocka_unit_test(test_linear),       cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_linear),       cmocka_unit_test(test_attention),  cmocka_unit_test(test_key_bias),
     };
     sotto__gemm_init();
     n_tables = sotto__ops_all(tables, 4);

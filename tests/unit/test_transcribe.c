@@ -133,6 +133,7 @@ static void ratios_match_python(void **state)
 static sotto_options defaults(void)
 {
     return (sotto_options){.size = sizeof(sotto_options),
+                           .tail_stride = 1,
                            .condition_on_previous_text = true,
                            .temperature_increment = 0.2,
                            .best_of = 5,
@@ -236,6 +237,8 @@ static void options_are_checked(void **state)
         expect_bad(&o, many, names);                                                                                   \
     } while (0)
     BAD(o.temperature = -0.1, "temperature");
+    BAD(o.tail_stride = 0, "tail_stride");
+    BAD(o.tail_stride = 65, "tail_stride");
     BAD(o.temperature = 1.1, "temperature");
     BAD(o.temperature = NAN, "temperature");
     BAD(o.temperature_increment = -0.2, "temperature_increment");
