@@ -3,13 +3,14 @@
 #include "sound.h"
 
 #include "audio/decode.h"
+#include "base/checked.h"
 
 /* All of x in chunks of at most `chunk`, for free(). */
 static float *resample(const float *x, size_t n, double rate, size_t chunk, size_t *n_out)
 {
     sotto__resampler *r = NULL;
     float *out = NULL;
-    size_t at = 0, total = 0;
+    size_t at = 0, total = 0, cap = 0;
     bool flushed = false;
     assert_int_equal(sotto__resampler_open(&r, rate, NULL), SOTTO_OK);
     while (!flushed) {
@@ -18,8 +19,7 @@ static float *resample(const float *x, size_t n, double rate, size_t chunk, size
         assert_int_equal(sotto__resampler_push(r, x + at, take, &piece, &n_piece, NULL), SOTTO_OK);
         flushed = take == 0;
         at += take;
-        out = realloc(out, (total + n_piece + 1) * sizeof *out);
-        assert_non_null(out);
+        assert_true(sotto__grow(&out, &cap, total + n_piece + 1, sizeof *out));
         memcpy(out + total, piece, n_piece * sizeof *out);
         total += n_piece;
     }
