@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The program against openai-whisper's committed goldens (see compare_goldens.py): real weights, real recordings.
 
-SOTTO_BIN: folder of the binaries. Skipped (77) without numpy, the fetched models or the recordings in ../shared.
+SOTTO_BIN: folder of the binaries. Skipped (77) without numpy and soundfile, the fetched models or the recordings in ../shared.
 tiny.en is compared on every clip, base on those up to 30 s (its long ones take minutes: run compare_goldens.py).
 """
 
@@ -43,8 +43,9 @@ class Goldens(unittest.TestCase):
 def missing() -> str:
     try:
         import numpy  # noqa: F401
-    except ImportError:
-        return "numpy is not installed"
+        import soundfile  # noqa: F401
+    except ImportError as error:
+        return f"{error.name} is not installed"
     for folder in (RECORDINGS / "audio", MODELS / "tiny.en", MODELS / "base"):
         if not folder.is_dir():
             return f"{folder} is not there"
