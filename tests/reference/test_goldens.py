@@ -3,7 +3,6 @@
 """The program against openai-whisper's committed goldens (see compare_goldens.py): real weights, real recordings.
 
 SOTTO_BIN: folder of the binaries. Skipped (77) without numpy and soundfile, the fetched models or the recordings in ../shared.
-tiny.en is compared on every clip, base on those up to 30 s (its long ones take minutes: run compare_goldens.py).
 """
 
 import os
@@ -29,15 +28,21 @@ def compare(case: unittest.TestCase, model: str, *options: str) -> None:
     case.assertEqual(done.returncode, 0, f"{model}: a bound of compare_goldens.py is broken (see above)")
 
 
+# Enough to notice, few enough for every run: compare_goldens.py without --clips compares all of them (half an hour).
+SHORT = ["audio/jfk.flac", "audio/nonspeech/silence-digital-5s.flac", "audio/nonspeech/tone-beep.flac"]
+LONG = ["audio/two_cities.wav", "speech/long/ljspeech-LJ001-0001-0032.flac"]
+LANGUAGES = ["speech/multi/fleurs_ja_1837_clip4.wav"]
+
+
 class Goldens(unittest.TestCase):
     def test_tiny_en(self):
-        compare(self, "tiny.en")
+        compare(self, "tiny.en", "--clips", *SHORT, *LONG)
 
     def test_tiny_en_formats(self):
-        compare(self, "tiny.en", "--formats")
+        compare(self, "tiny.en", "--formats", "--clips", *SHORT, LONG[0])
 
-    def test_base_short_clips(self):
-        compare(self, "base", "--short")
+    def test_base(self):
+        compare(self, "base", "--clips", *SHORT, LONG[0], *LANGUAGES)
 
 
 def missing() -> str:
