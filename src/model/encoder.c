@@ -75,7 +75,9 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
         float *row = rt->x + (p->whole + i) * d;
         memcpy(row, rt->x + (p->whole - 1) * d, d * sizeof(float));
         m->nn.ops->add(row, m->params.audio_positions + sampled_position(p, i) * d, d);
+        rt->position_seen[sampled_position(p, i)] = 1;
     }
+    memset(rt->position_seen, 1, p->whole);
     m->nn.ops->add(rt->x, m->params.audio_positions, p->whole * d);
     sotto__count_linear(rt, SOTTO_PART_CONV, &conv1, frames);
     sotto__count_linear(rt, SOTTO_PART_CONV, &conv2, p->whole);

@@ -10,8 +10,6 @@
 #include "nn/linear.h"
 #include "token/tokenizer.h"
 
-enum { SOTTO__HEAD_ALIGN = 64 };
-
 /* A transformer block. The cross_* fields are the decoder's only. All pointers lead into sotto_model.block. */
 typedef struct sotto__block {
     float *self_norm_g, *self_norm_b;

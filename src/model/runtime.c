@@ -21,8 +21,9 @@ sotto_status sotto__runtime_open(sotto__runtime **out, sotto_model *model, sotto
     rt->scratch_stride = sotto__attention_scratch(keys);
     rt->scratch = sotto__aligned(threads * rt->scratch_stride, sizeof(float));
     rt->row_seen = calloc((size_t)info->n_vocab, 1);
+    rt->position_seen = calloc((size_t)info->n_audio_ctx, 1);
     rt->alignment_index = calloc(heads, sizeof *rt->alignment_index);
-    if (!rt->scratch || !rt->row_seen || !rt->alignment_index) {
+    if (!rt->scratch || !rt->row_seen || !rt->position_seen || !rt->alignment_index) {
         sotto__runtime_free(rt);
         return sotto__fail_nomem(err, "session");
     }
@@ -38,6 +39,7 @@ void sotto__runtime_free(sotto__runtime *rt)
 {
     if (!rt) return;
     free(rt->row_seen);
+    free(rt->position_seen);
     free(rt->alignment_index);
     free(rt->mel);
     free(rt->conv);
@@ -68,19 +70,21 @@ void sotto__runtime_touched_reset(sotto__runtime *rt)
     rt->encoder_used = rt->decoder_used = rt->logits_used = false;
     rt->positions_used = 0;
     memset(rt->row_seen, 0, (size_t)rt->model->info.n_vocab);
+    memset(rt->position_seen, 0, (size_t)rt->model->info.n_audio_ctx);
 }
 
 void sotto__runtime_touched(const sotto__runtime *rt, uint64_t out[SOTTO_PART_COUNT])
 {
     const sotto_model_info *info = &rt->model->info;
-    uint64_t rows = 0;
+    uint64_t rows = 0, positions = 0;
     for (int32_t i = 0; i < info->n_vocab; i++) rows += rt->row_seen[i];
+    for (int32_t i = 0; i < info->n_audio_ctx; i++) positions += rt->position_seen[i];
     for (int p = 0; p < SOTTO_PART_COUNT; p++) {
-        const bool encoder = p == SOTTO_PART_CONV || p == SOTTO_PART_ENCODER_POSITIONS ||
-                             p == SOTTO_PART_ENCODER_ATTENTION || p == SOTTO_PART_ENCODER_MLP ||
+        const bool encoder = p == SOTTO_PART_CONV || p == SOTTO_PART_ENCODER_ATTENTION || p == SOTTO_PART_ENCODER_MLP ||
                              p == SOTTO_PART_ENCODER_NORM;
         out[p] = (encoder ? rt->encoder_used : rt->decoder_used) ? info->part_parameters[p] : 0;
     }
+    out[SOTTO_PART_ENCODER_POSITIONS] = positions * (uint64_t)info->n_audio_state;
     out[SOTTO_PART_DECODER_POSITIONS] = rt->positions_used * (uint64_t)info->n_text_state;
     if (!rt->logits_used) out[SOTTO_PART_TOKEN_EMBEDDING] = rows * (uint64_t)info->n_text_state;
 }

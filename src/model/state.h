@@ -28,9 +28,10 @@ struct sotto__runtime {
     atomic_bool cancelled;
     /* touched since reset */
     bool encoder_used, decoder_used, logits_used;
-    size_t positions_used;    /* decoder positions 0 … n-1 */
-    unsigned char *row_seen;  /* [V]: token embeddings looked up */
-    int32_t *alignment_index; /* [n_text_layer, H]: index among the alignment heads, -1 = none */
+    size_t positions_used;        /* decoder positions 0 … n-1 */
+    unsigned char *position_seen; /* [T]: encoder positions computed */
+    unsigned char *row_seen;      /* [V]: token embeddings looked up */
+    int32_t *alignment_index;     /* [n_text_layer, H]: index among the alignment heads, -1 = none */
     /* encoder scratch, made at the first encode */
     float *mel;     /* [3002, n_mels]: a zero row before and after */
     float *conv;    /* [3002, D]: the same */

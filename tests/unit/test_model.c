@@ -265,7 +265,13 @@ static void test_sampled_tail(void **state)
         assert_int_equal(sotto__window_positions(x.window), 1500);
         memcpy(full, sotto__window_states(x.window), 1500 * 64 * sizeof *full);
         forward(&x, x.seq[0], prompt, PROMPT, x.logits, PROMPT);
+        uint64_t touched[SOTTO_PART_COUNT];
+        sotto__runtime_touched(x.rt, touched);
+        assert_int_equal(touched[SOTTO_PART_ENCODER_POSITIONS], 1500u * 64);
+        sotto__runtime_touched_reset(x.rt);
         assert_int_equal(sotto__encode(x.rt, mel, frames, 4, x.window, &err), SOTTO_OK);
+        sotto__runtime_touched(x.rt, touched);
+        assert_int_equal(touched[SOTTO_PART_ENCODER_POSITIONS], (451u + 262u) * 64);
         assert_int_equal(sotto__window_positions(x.window), 451 + 262);
         for (size_t i = 0; i < 451 * 64; i++) worst = fmaxf(worst, fabsf(full[i] - sotto__window_states(x.window)[i]));
         forward(&x, x.seq[1], prompt, PROMPT, x.logits + PROMPT * x.v, PROMPT);
