@@ -135,11 +135,8 @@ static sotto_status transcribe(sotto_session *s, const struct input *in, const s
     sotto__features *f = NULL;
     sotto_status st;
     sotto_options_default(&o);
-    if (options) {
-        if (options->size == 0 || options->size > sizeof o)
-            return sotto__fail(err, SOTTO_EINVAL, "options are not from sotto_options_default");
-        memcpy(&o, options, options->size);
-    }
+    if ((st = sotto__take_options(&o, sizeof o, options, "options", "sotto_options_default", err)) != SOTTO_OK)
+        return st;
     sotto__runtime_cancel(s->runtime, false); /* one that came between two calls stops neither */
     s->result = (sotto_result){0};
     *sotto__runtime_counts(s->runtime) = (sotto_counts){0};

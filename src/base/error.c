@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 sotto_status sotto__fail(sotto_error *err, sotto_status code, const char *format, ...)
 {
@@ -20,6 +21,17 @@ sotto_status sotto__fail(sotto_error *err, sotto_status code, const char *format
 sotto_status sotto__fail_nomem(sotto_error *err, const char *what)
 {
     return sotto__fail(err, SOTTO_ENOMEM, "out of memory: %s", what);
+}
+
+sotto_status sotto__take_options(void *to, size_t bytes, const void *from, const char *what, const char *made_by,
+                                 sotto_error *err)
+{
+    size_t size;
+    if (!from) return SOTTO_OK;
+    memcpy(&size, from, sizeof size);
+    if (size == 0 || size > bytes) return sotto__fail(err, SOTTO_EINVAL, "%s are not from %s", what, made_by);
+    memcpy(to, from, size);
+    return SOTTO_OK;
 }
 
 static const struct {

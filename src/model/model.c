@@ -124,11 +124,8 @@ sotto_status sotto_model_open(sotto_model **out, const char *path, const sotto_m
     *out = NULL;
     if (!path || !*path) return sotto__fail(err, SOTTO_EINVAL, "sotto_model_open: path is empty");
     sotto_model_options_default(&defaults);
-    if (options) {
-        if (options->size == 0 || options->size > sizeof defaults)
-            return sotto__fail(err, SOTTO_EINVAL, "model options are not from sotto_model_options_default");
-        memcpy(&defaults, options, options->size);
-    }
+    st = sotto__take_options(&defaults, sizeof defaults, options, "model options", "sotto_model_options_default", err);
+    if (st != SOTTO_OK) return st;
     m = calloc(1, sizeof *m);
     if (!m) return sotto__fail_nomem(err, "model");
     pthread_mutex_init(&m->peak_lock, NULL);

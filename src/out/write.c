@@ -297,12 +297,8 @@ sotto_status sotto_result_write(const sotto_result *result, sotto_model *model, 
     if ((unsigned)format >= FORMAT_COUNT)
         return sotto__fail(err, SOTTO_EINVAL, "sotto_result_write: there is no format %d", (int)format);
     sotto_write_options_default(&o);
-    if (options) {
-        /* a caller built against an older header has a shorter struct */
-        if (options->size == 0 || options->size > sizeof o)
-            return sotto__fail(err, SOTTO_EINVAL, "write options are not from sotto_write_options_default");
-        memcpy(&o, options, options->size);
-    }
+    sotto_status st = sotto__take_options(&o, sizeof o, options, "write options", "sotto_write_options_default", err);
+    if (st != SOTTO_OK) return st;
     job j = {.result = result, .model = model, .segments = o.segments, .words = o.words, .err = err};
     if (!formats[format].write(&j)) {
         sotto__str_free(&j.text);
