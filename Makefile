@@ -54,14 +54,17 @@ serve: build models
 	@.venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
+# TESTS: further options of ctest, for example TESTS='-R unit-'.
 test: test-deps $(BUILD)/CMakeCache.txt
 	@$(MAKE) --no-print-directory .venv/.complete build
 	@models/fetch tiny.en base silero-vad
 	@cmake -DSOTTO_TEST_PYTHON=$(CURDIR)/$(PYTHON) $(BUILD) >>$(BUILD)/configure.log
-	@tests/run $(PRESET)
+	@tests/run $(PRESET) $(TESTS)
 
+# AddressSanitizer with leak checking, and UBSan. Left out: what only computes the same for longer (goldens), and what
+# installs.
 asan:
-	@$(MAKE) --no-print-directory test PRESET=asan
+	@ASAN_OPTIONS=detect_leaks=1 $(MAKE) --no-print-directory test PRESET=asan TESTS="-R '^(unit-|http-server|cli-client)'"
 
 bench: build
 	@models/fetch tiny.en base
