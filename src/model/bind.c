@@ -16,7 +16,7 @@ enum where { GLOBAL, ENCODER, DECODER };
 
 struct row {
     enum where where;
-    size_t field; /* offset of the float * in sotto__params or sotto__block */
+    size_t field; /* offset of the const float * in sotto__params or sotto__block */
     sotto_part part;
     enum size shape[3]; /* of the whole destination; ONE = no such dimension */
     int slice, slices;  /* this tensor fills slice `slice` of `slices` along the first dimension */
@@ -36,52 +36,52 @@ struct row {
 // clang-format off
 static const struct row table[] = {
     /* where, field, part, shape, slice, slices, key_slice, {CTranslate2, ggml (openai-whisper's names), Hugging Face} */
-    {GLOBAL, P(conv1_w), SOTTO_PART_CONV, {D, MELS, KERNEL}, 0, 1, -1, {"encoder/conv1/weight", "encoder.conv1.weight", "model.encoder.conv1.weight"}},
-    {GLOBAL, P(conv1_b), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv1/bias", "encoder.conv1.bias", "model.encoder.conv1.bias"}},
-    {GLOBAL, P(conv2_w), SOTTO_PART_CONV, {D, D, KERNEL}, 0, 1, -1, {"encoder/conv2/weight", "encoder.conv2.weight", "model.encoder.conv2.weight"}},
-    {GLOBAL, P(conv2_b), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv2/bias", "encoder.conv2.bias", "model.encoder.conv2.bias"}},
+    {GLOBAL, P(conv1.weight), SOTTO_PART_CONV, {D, MELS, KERNEL}, 0, 1, -1, {"encoder/conv1/weight", "encoder.conv1.weight", "model.encoder.conv1.weight"}},
+    {GLOBAL, P(conv1.bias), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv1/bias", "encoder.conv1.bias", "model.encoder.conv1.bias"}},
+    {GLOBAL, P(conv2.weight), SOTTO_PART_CONV, {D, D, KERNEL}, 0, 1, -1, {"encoder/conv2/weight", "encoder.conv2.weight", "model.encoder.conv2.weight"}},
+    {GLOBAL, P(conv2.bias), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv2/bias", "encoder.conv2.bias", "model.encoder.conv2.bias"}},
     {GLOBAL, P(audio_positions), SOTTO_PART_ENCODER_POSITIONS, {T_AUDIO, D, ONE}, 0, 1, -1, {"encoder/position_encodings/encodings", "encoder.positional_embedding", "model.encoder.embed_positions.weight"}},
-    {GLOBAL, P(encoder_norm_g), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/gamma", "encoder.ln_post.weight", "model.encoder.layer_norm.weight"}},
-    {GLOBAL, P(encoder_norm_b), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/beta", "encoder.ln_post.bias", "model.encoder.layer_norm.bias"}},
-    {GLOBAL, P(embedding), SOTTO_PART_TOKEN_EMBEDDING, {VOCAB, D, ONE}, 0, 1, -1, {"decoder/embeddings/weight", "decoder.token_embedding.weight", "model.decoder.embed_tokens.weight"}},
+    {GLOBAL, P(encoder_norm.gamma), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/gamma", "encoder.ln_post.weight", "model.encoder.layer_norm.weight"}},
+    {GLOBAL, P(encoder_norm.beta), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/beta", "encoder.ln_post.bias", "model.encoder.layer_norm.bias"}},
+    {GLOBAL, P(embedding.weight), SOTTO_PART_TOKEN_EMBEDDING, {VOCAB, D, ONE}, 0, 1, -1, {"decoder/embeddings/weight", "decoder.token_embedding.weight", "model.decoder.embed_tokens.weight"}},
     {GLOBAL, P(text_positions), SOTTO_PART_DECODER_POSITIONS, {T_TEXT, D, ONE}, 0, 1, -1, {"decoder/position_encodings/encodings", "decoder.positional_embedding", "model.decoder.embed_positions.weight"}},
-    {GLOBAL, P(decoder_norm_g), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/gamma", "decoder.ln.weight", "model.decoder.layer_norm.weight"}},
-    {GLOBAL, P(decoder_norm_b), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/beta", "decoder.ln.bias", "model.decoder.layer_norm.bias"}},
+    {GLOBAL, P(decoder_norm.gamma), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/gamma", "decoder.ln.weight", "model.decoder.layer_norm.weight"}},
+    {GLOBAL, P(decoder_norm.beta), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/beta", "decoder.ln.bias", "model.decoder.layer_norm.bias"}},
 
 #define SELF_ATTENTION(where, part, norm_part, C, O, H) \
-    {where, B(self_norm_g), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/layer_norm/gamma", O "attn_ln.weight", H "self_attn_layer_norm.weight"}}, \
-    {where, B(self_norm_b), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/layer_norm/beta", O "attn_ln.bias", H "self_attn_layer_norm.bias"}}, \
-    {where, B(qkv_w), part, {D3, D, ONE}, 0, 1, -1, {C "self_attention/linear_0/weight", NULL, NULL}}, \
-    {where, B(qkv_w), part, {D3, D, ONE}, 0, 3, -1, {NULL, O "attn.query.weight", H "self_attn.q_proj.weight"}}, \
-    {where, B(qkv_w), part, {D3, D, ONE}, 1, 3, -1, {NULL, O "attn.key.weight", H "self_attn.k_proj.weight"}}, \
-    {where, B(qkv_w), part, {D3, D, ONE}, 2, 3, -1, {NULL, O "attn.value.weight", H "self_attn.v_proj.weight"}}, \
-    {where, B(qkv_b), part, {D3, ONE, ONE}, 0, 1, 1, {C "self_attention/linear_0/bias", NULL, NULL}}, \
-    {where, B(qkv_b), part, {D3, ONE, ONE}, 0, 3, -1, {NULL, O "attn.query.bias", H "self_attn.q_proj.bias"}}, \
-    {where, B(qkv_b), part, {D3, ONE, ONE}, 2, 3, -1, {NULL, O "attn.value.bias", H "self_attn.v_proj.bias"}}, \
-    {where, B(self_out_w), part, {D, D, ONE}, 0, 1, -1, {C "self_attention/linear_1/weight", O "attn.out.weight", H "self_attn.out_proj.weight"}}, \
-    {where, B(self_out_b), part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/linear_1/bias", O "attn.out.bias", H "self_attn.out_proj.bias"}},
+    {where, B(self_norm.gamma), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/layer_norm/gamma", O "attn_ln.weight", H "self_attn_layer_norm.weight"}}, \
+    {where, B(self_norm.beta), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/layer_norm/beta", O "attn_ln.bias", H "self_attn_layer_norm.bias"}}, \
+    {where, B(qkv.weight), part, {D3, D, ONE}, 0, 1, -1, {C "self_attention/linear_0/weight", NULL, NULL}}, \
+    {where, B(qkv.weight), part, {D3, D, ONE}, 0, 3, -1, {NULL, O "attn.query.weight", H "self_attn.q_proj.weight"}}, \
+    {where, B(qkv.weight), part, {D3, D, ONE}, 1, 3, -1, {NULL, O "attn.key.weight", H "self_attn.k_proj.weight"}}, \
+    {where, B(qkv.weight), part, {D3, D, ONE}, 2, 3, -1, {NULL, O "attn.value.weight", H "self_attn.v_proj.weight"}}, \
+    {where, B(qkv.bias), part, {D3, ONE, ONE}, 0, 1, 1, {C "self_attention/linear_0/bias", NULL, NULL}}, \
+    {where, B(qkv.bias), part, {D3, ONE, ONE}, 0, 3, -1, {NULL, O "attn.query.bias", H "self_attn.q_proj.bias"}}, \
+    {where, B(qkv.bias), part, {D3, ONE, ONE}, 2, 3, -1, {NULL, O "attn.value.bias", H "self_attn.v_proj.bias"}}, \
+    {where, B(self_out.weight), part, {D, D, ONE}, 0, 1, -1, {C "self_attention/linear_1/weight", O "attn.out.weight", H "self_attn.out_proj.weight"}}, \
+    {where, B(self_out.bias), part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/linear_1/bias", O "attn.out.bias", H "self_attn.out_proj.bias"}},
 #define MLP(where, part, norm_part, C, O, H) \
-    {where, B(mlp_norm_g), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/layer_norm/gamma", O "mlp_ln.weight", H "final_layer_norm.weight"}}, \
-    {where, B(mlp_norm_b), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/layer_norm/beta", O "mlp_ln.bias", H "final_layer_norm.bias"}}, \
-    {where, B(up_w), part, {D4, D, ONE}, 0, 1, -1, {C "ffn/linear_0/weight", O "mlp.0.weight", H "fc1.weight"}}, \
-    {where, B(up_b), part, {D4, ONE, ONE}, 0, 1, -1, {C "ffn/linear_0/bias", O "mlp.0.bias", H "fc1.bias"}}, \
-    {where, B(down_w), part, {D, D4, ONE}, 0, 1, -1, {C "ffn/linear_1/weight", O "mlp.2.weight", H "fc2.weight"}}, \
-    {where, B(down_b), part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/linear_1/bias", O "mlp.2.bias", H "fc2.bias"}},
+    {where, B(mlp_norm.gamma), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/layer_norm/gamma", O "mlp_ln.weight", H "final_layer_norm.weight"}}, \
+    {where, B(mlp_norm.beta), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/layer_norm/beta", O "mlp_ln.bias", H "final_layer_norm.bias"}}, \
+    {where, B(up.weight), part, {D4, D, ONE}, 0, 1, -1, {C "ffn/linear_0/weight", O "mlp.0.weight", H "fc1.weight"}}, \
+    {where, B(up.bias), part, {D4, ONE, ONE}, 0, 1, -1, {C "ffn/linear_0/bias", O "mlp.0.bias", H "fc1.bias"}}, \
+    {where, B(down.weight), part, {D, D4, ONE}, 0, 1, -1, {C "ffn/linear_1/weight", O "mlp.2.weight", H "fc2.weight"}}, \
+    {where, B(down.bias), part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/linear_1/bias", O "mlp.2.bias", H "fc2.bias"}},
 
     SELF_ATTENTION(ENCODER, SOTTO_PART_ENCODER_ATTENTION, SOTTO_PART_ENCODER_NORM, CA, OA, HA)
     MLP(ENCODER, SOTTO_PART_ENCODER_MLP, SOTTO_PART_ENCODER_NORM, CA, OA, HA)
     SELF_ATTENTION(DECODER, SOTTO_PART_DECODER_SELF_ATTENTION, SOTTO_PART_DECODER_NORM, CT, OT, HT)
-    {DECODER, B(cross_norm_g), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/gamma", OT "cross_attn_ln.weight", HT "encoder_attn_layer_norm.weight"}},
-    {DECODER, B(cross_norm_b), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/beta", OT "cross_attn_ln.bias", HT "encoder_attn_layer_norm.bias"}},
-    {DECODER, B(cross_q_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, D, ONE}, 0, 1, -1, {CT "attention/linear_0/weight", OT "cross_attn.query.weight", HT "encoder_attn.q_proj.weight"}},
-    {DECODER, B(cross_q_b), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_0/bias", OT "cross_attn.query.bias", HT "encoder_attn.q_proj.bias"}},
-    {DECODER, B(cross_kv_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 0, 1, -1, {CT "attention/linear_1/weight", NULL, NULL}},
-    {DECODER, B(cross_kv_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 0, 2, -1, {NULL, OT "cross_attn.key.weight", HT "encoder_attn.k_proj.weight"}},
-    {DECODER, B(cross_kv_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.weight", HT "encoder_attn.v_proj.weight"}},
-    {DECODER, B(cross_kv_b), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, ONE, ONE}, 0, 1, 0, {CT "attention/linear_1/bias", NULL, NULL}},
-    {DECODER, B(cross_kv_b), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, ONE, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.bias", HT "encoder_attn.v_proj.bias"}},
-    {DECODER, B(cross_out_w), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, D, ONE}, 0, 1, -1, {CT "attention/linear_2/weight", OT "cross_attn.out.weight", HT "encoder_attn.out_proj.weight"}},
-    {DECODER, B(cross_out_b), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_2/bias", OT "cross_attn.out.bias", HT "encoder_attn.out_proj.bias"}},
+    {DECODER, B(cross_norm.gamma), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/gamma", OT "cross_attn_ln.weight", HT "encoder_attn_layer_norm.weight"}},
+    {DECODER, B(cross_norm.beta), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/beta", OT "cross_attn_ln.bias", HT "encoder_attn_layer_norm.bias"}},
+    {DECODER, B(cross_q.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, D, ONE}, 0, 1, -1, {CT "attention/linear_0/weight", OT "cross_attn.query.weight", HT "encoder_attn.q_proj.weight"}},
+    {DECODER, B(cross_q.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_0/bias", OT "cross_attn.query.bias", HT "encoder_attn.q_proj.bias"}},
+    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 0, 1, -1, {CT "attention/linear_1/weight", NULL, NULL}},
+    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 0, 2, -1, {NULL, OT "cross_attn.key.weight", HT "encoder_attn.k_proj.weight"}},
+    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.weight", HT "encoder_attn.v_proj.weight"}},
+    {DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, ONE, ONE}, 0, 1, 0, {CT "attention/linear_1/bias", NULL, NULL}},
+    {DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, ONE, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.bias", HT "encoder_attn.v_proj.bias"}},
+    {DECODER, B(cross_out.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, D, ONE}, 0, 1, -1, {CT "attention/linear_2/weight", OT "cross_attn.out.weight", HT "encoder_attn.out_proj.weight"}},
+    {DECODER, B(cross_out.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_2/bias", OT "cross_attn.out.bias", HT "encoder_attn.out_proj.bias"}},
     MLP(DECODER, SOTTO_PART_DECODER_MLP, SOTTO_PART_DECODER_NORM, CT, OT, HT)
 };
 // clang-format on
@@ -115,13 +115,19 @@ static size_t whole_size(const struct binder *b, const struct row *row)
     return b->sizes[row->shape[0]] * b->sizes[row->shape[1]] * b->sizes[row->shape[2]];
 }
 
-static float **field_of(const struct binder *b, const struct row *row, size_t layer)
+static const float **field_of(const struct binder *b, const struct row *row, size_t layer)
 {
     sotto__params *p = &b->model->params;
     char *base = row->where == GLOBAL    ? (char *)p
                  : row->where == ENCODER ? (char *)&p->encoder[layer]
                                          : (char *)&p->decoder[layer];
-    return (float **)(void *)(base + row->field);
+    return (const float **)(void *)(base + row->field);
+}
+
+/* The place that a field leads to, for writing. */
+static float *float_at(const struct binder *b, const float *field)
+{
+    return b->model->block + (field - b->model->block);
 }
 
 /* ---- dimensions ---- */
@@ -276,8 +282,8 @@ static sotto_status bind_tensor(struct binder *b, const struct row *row, size_t 
     }
     if (!sotto__grow(&b->copies, &b->copies_cap, b->n_copies + 1, sizeof *b->copies))
         return sotto__fail_nomem(err, "list of tensors");
-    b->copies[b->n_copies++] =
-        (struct copy){t, *field_of(b, row, layer) + (size_t)row->slice * t->elements, row->shape[2] == KERNEL};
+    b->copies[b->n_copies++] = (struct copy){
+        t, float_at(b, *field_of(b, row, layer)) + (size_t)row->slice * t->elements, row->shape[2] == KERNEL};
     /* A stacked bias holds zeros where the model has no parameter: they are bytes in the file, but not parameters. */
     size_t parameters = t->elements;
     if (row->key_slice >= 0) {
@@ -367,11 +373,44 @@ static void zero_key_biases(struct binder *b)
 {
     const sotto__params *p = &b->model->params;
     const size_t d = b->sizes[D];
-    for (size_t l = 0; l < layers_of(b, ENCODER); l++) memset(p->encoder[l].qkv_b + d, 0, d * sizeof(float));
+    for (size_t l = 0; l < layers_of(b, ENCODER); l++)
+        memset(float_at(b, p->encoder[l].qkv.bias) + d, 0, d * sizeof(float));
     for (size_t l = 0; l < layers_of(b, DECODER); l++) {
-        memset(p->decoder[l].qkv_b + d, 0, d * sizeof(float));
-        memset(p->decoder[l].cross_kv_b, 0, d * sizeof(float));
+        memset(float_at(b, p->decoder[l].qkv.bias) + d, 0, d * sizeof(float));
+        memset(float_at(b, p->decoder[l].cross_kv.bias), 0, d * sizeof(float));
     }
+}
+
+static void size_linear(sotto__linear *l, size_t in, size_t out, size_t taps)
+{
+    l->in = in;
+    l->out = out;
+    l->taps = taps;
+}
+
+static void size_block(sotto__block *b, size_t d)
+{
+    b->self_norm.n = b->cross_norm.n = b->mlp_norm.n = d;
+    size_linear(&b->qkv, d, 3 * d, 1);
+    size_linear(&b->self_out, d, d, 1);
+    size_linear(&b->cross_q, d, d, 1);
+    size_linear(&b->cross_kv, d, 2 * d, 1);
+    size_linear(&b->cross_out, d, d, 1);
+    size_linear(&b->up, d, 4 * d, 1);
+    size_linear(&b->down, 4 * d, d, 1);
+}
+
+/* Layers know their sizes. */
+static void size_layers(struct binder *b)
+{
+    sotto__params *p = &b->model->params;
+    const size_t d = b->sizes[D];
+    size_linear(&p->conv1, b->sizes[MELS], d, b->sizes[KERNEL]);
+    size_linear(&p->conv2, d, d, b->sizes[KERNEL]);
+    size_linear(&p->embedding, d, b->sizes[VOCAB], 1);
+    p->encoder_norm.n = p->decoder_norm.n = d;
+    for (size_t l = 0; l < layers_of(b, ENCODER); l++) size_block(&p->encoder[l], d);
+    for (size_t l = 0; l < layers_of(b, DECODER); l++) size_block(&p->decoder[l], d);
 }
 
 static void count_unshared(const struct binder *b)
@@ -391,6 +430,7 @@ sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, sotto_erro
     model->params.encoder = calloc(layers_of(&b, ENCODER), sizeof(sotto__block));
     model->params.decoder = calloc(layers_of(&b, DECODER), sizeof(sotto__block));
     if (!model->params.encoder || !model->params.decoder) return sotto__fail_nomem(err, "model layers");
+    size_layers(&b);
     /* Untouched pages cost nothing, so hostile dimensions are refused by the missing tensors, not by the memory. */
     if ((st = place(&b, err)) != SOTTO_OK) goto done;
     for (size_t i = 0; i < ROWS; i++) {

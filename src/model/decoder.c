@@ -73,7 +73,7 @@ static void embed(struct pass *p)
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
         for (size_t t = 0; t < s->n_tokens; t++, x += d) {
-            memcpy(x, m->params.embedding + (size_t)s->tokens[t] * d, d * sizeof(float));
+            memcpy(x, m->params.embedding.weight + (size_t)s->tokens[t] * d, d * sizeof(float));
             m->nn.ops->add(x, m->params.text_positions + (s->seq->length + t) * d, d);
             rt->row_seen[s->tokens[t]] = 1;
         }
@@ -114,11 +114,9 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
     sotto__runtime *rt = p->rt;
     const sotto_model *m = rt->model;
     const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
-    const sotto__norm norm = {b->self_norm_g, b->self_norm_b, d};
-    const sotto__linear qkv = {b->qkv_w, b->qkv_b, d, 3 * d, 1}, out = {b->self_out_w, b->self_out_b, d, d, 1};
     size_t row = 0;
-    sotto__norm_run(&m->nn, &norm, p->x, p->rows, p->xn);
-    sotto__linear_run(&m->nn, &qkv, p->xn, d, p->rows, p->wide, 3 * d, SOTTO__STORE); /* [R, 3D] */
+    sotto__norm_run(&m->nn, &b->self_norm, p->x, p->rows, p->xn);
+    sotto__linear_run(&m->nn, &b->qkv, p->xn, d, p->rows, p->wide, 3 * d, SOTTO__STORE); /* [R, 3D] */
     append_kv(p, layer);
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
@@ -141,10 +139,10 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
         rt->counts.mix_multiply_adds[SOTTO_MIX_DECODER_SELF] += 2 * (uint64_t)s->n_tokens * keys * d;
     }
     sotto__attention_run(&m->nn, p->attention, p->n_steps, heads, width, rt->scratch, rt->scratch_stride);
-    sotto__linear_run(&m->nn, &out, p->att, d, p->rows, p->x, d, SOTTO__RESIDUAL);
+    sotto__linear_run(&m->nn, &b->self_out, p->att, d, p->rows, p->x, d, SOTTO__RESIDUAL);
     count_norm(p, p->rows);
-    sotto__count_linear(rt, SOTTO_PART_DECODER_SELF_ATTENTION, &qkv, p->rows);
-    sotto__count_linear(rt, SOTTO_PART_DECODER_SELF_ATTENTION, &out, p->rows);
+    sotto__count_linear(rt, SOTTO_PART_DECODER_SELF_ATTENTION, &b->qkv, p->rows);
+    sotto__count_linear(rt, SOTTO_PART_DECODER_SELF_ATTENTION, &b->self_out, p->rows);
 }
 
 /* x += out(attention(norm(x))) over the windows; neighbours that share a window read its keys and values once. */
@@ -154,11 +152,9 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
     const sotto_model *m = rt->model;
     const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
     const size_t all = (size_t)m->info.n_audio_ctx;
-    const sotto__norm norm = {b->cross_norm_g, b->cross_norm_b, d};
-    const sotto__linear query = {b->cross_q_w, b->cross_q_b, d, d, 1}, out = {b->cross_out_w, b->cross_out_b, d, d, 1};
     size_t n = 0, row = 0;
-    sotto__norm_run(&m->nn, &norm, p->x, p->rows, p->xn);
-    sotto__linear_run(&m->nn, &query, p->xn, d, p->rows, p->wide, d, SOTTO__STORE); /* [R, D] */
+    sotto__norm_run(&m->nn, &b->cross_norm, p->x, p->rows, p->xn);
+    sotto__linear_run(&m->nn, &b->cross_q, p->xn, d, p->rows, p->wide, d, SOTTO__STORE); /* [R, D] */
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
         const size_t t = s->window->positions;
@@ -194,24 +190,22 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
         rt->counts.mix_multiply_adds[SOTTO_MIX_DECODER_CROSS] += 2 * (uint64_t)s->n_tokens * t * d;
     }
     sotto__attention_run(&m->nn, p->attention, n, heads, width, rt->scratch, rt->scratch_stride);
-    sotto__linear_run(&m->nn, &out, p->att, d, p->rows, p->x, d, SOTTO__RESIDUAL);
+    sotto__linear_run(&m->nn, &b->cross_out, p->att, d, p->rows, p->x, d, SOTTO__RESIDUAL);
     count_norm(p, p->rows);
-    sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &query, p->rows);
-    sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &out, p->rows);
+    sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_q, p->rows);
+    sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_out, p->rows);
 }
 
 static void mlp(struct pass *p, const sotto__block *b)
 {
     const sotto_model *m = p->rt->model;
     const size_t d = (size_t)m->info.n_text_state;
-    const sotto__norm norm = {b->mlp_norm_g, b->mlp_norm_b, d};
-    const sotto__linear up = {b->up_w, b->up_b, d, 4 * d, 1}, down = {b->down_w, b->down_b, 4 * d, d, 1};
-    sotto__norm_run(&m->nn, &norm, p->x, p->rows, p->xn);
-    sotto__linear_run(&m->nn, &up, p->xn, d, p->rows, p->wide, 4 * d, SOTTO__GELU); /* [R, 4D] */
-    sotto__linear_run(&m->nn, &down, p->wide, 4 * d, p->rows, p->x, d, SOTTO__RESIDUAL);
+    sotto__norm_run(&m->nn, &b->mlp_norm, p->x, p->rows, p->xn);
+    sotto__linear_run(&m->nn, &b->up, p->xn, d, p->rows, p->wide, 4 * d, SOTTO__GELU); /* [R, 4D] */
+    sotto__linear_run(&m->nn, &b->down, p->wide, 4 * d, p->rows, p->x, d, SOTTO__RESIDUAL);
     count_norm(p, p->rows);
-    sotto__count_linear(p->rt, SOTTO_PART_DECODER_MLP, &up, p->rows);
-    sotto__count_linear(p->rt, SOTTO_PART_DECODER_MLP, &down, p->rows);
+    sotto__count_linear(p->rt, SOTTO_PART_DECODER_MLP, &b->up, p->rows);
+    sotto__count_linear(p->rt, SOTTO_PART_DECODER_MLP, &b->down, p->rows);
 }
 
 /* Last norm and vocabulary projection, for the positions that want logits. Runs of single-token steps whose logits lie
@@ -221,14 +215,14 @@ static void project(struct pass *p)
     sotto__runtime *rt = p->rt;
     const sotto_model *m = rt->model;
     const size_t d = (size_t)m->info.n_text_state, v = (size_t)m->info.n_vocab;
-    const sotto__norm norm = {m->params.decoder_norm_g, m->params.decoder_norm_b, d};
-    const sotto__linear logits = {m->params.embedding, NULL, d, v, 1};
+    const sotto__norm *norm = &m->params.decoder_norm;
+    const sotto__linear *logits = &m->params.embedding;
     size_t row = 0, total = 0;
     /* gather the wanted rows at the front of xn */
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
         const float *from = p->x + (row + s->n_tokens - s->n_logits) * d;
-        if (s->n_logits) sotto__norm_run(&m->nn, &norm, from, s->n_logits, p->xn + total * d);
+        if (s->n_logits) sotto__norm_run(&m->nn, norm, from, s->n_logits, p->xn + total * d);
         total += s->n_logits;
         row += s->n_tokens;
     }
@@ -236,11 +230,11 @@ static void project(struct pass *p)
         float *to = p->steps[i].logits;
         size_t n = p->steps[i].n_logits;
         for (i++; i < p->n_steps && p->steps[i].logits == to + n * v; i++) n += p->steps[i].n_logits;
-        if (n) sotto__linear_run(&m->nn, &logits, p->xn + first * d, d, n, to, v, SOTTO__STORE);
+        if (n) sotto__linear_run(&m->nn, logits, p->xn + first * d, d, n, to, v, SOTTO__STORE);
         first += n;
     }
     count_norm(p, total);
-    sotto__count_linear(rt, SOTTO_PART_TOKEN_EMBEDDING, &logits, total);
+    sotto__count_linear(rt, SOTTO_PART_TOKEN_EMBEDDING, logits, total);
     if (total) rt->logits_used = true;
 }
 

@@ -61,16 +61,15 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
 {
     const sotto_model *m = rt->model;
     const size_t mels = (size_t)m->info.n_mels, d = (size_t)m->info.n_audio_state, frames = 2 * p->whole;
-    const sotto__linear conv1 = {m->params.conv1_w, m->params.conv1_b, mels, d, 3};
-    const sotto__linear conv2 = {m->params.conv2_w, m->params.conv2_b, d, d, 3};
+    const sotto__linear *conv1 = &m->params.conv1, *conv2 = &m->params.conv2;
     const size_t copied = frames < FRAMES ? frames + 1 : FRAMES;
     memset(rt->mel, 0, mels * sizeof(float));
     memcpy(rt->mel + mels, mel, copied * mels * sizeof(float));
     memset(rt->mel + (FRAMES + 1) * mels, 0, mels * sizeof(float));
     memset(rt->conv, 0, d * sizeof(float));
     memset(rt->conv + (FRAMES + 1) * d, 0, d * sizeof(float));
-    sotto__linear_run(&m->nn, &conv1, rt->mel, mels, frames, rt->conv + d, d, SOTTO__GELU);
-    sotto__linear_run(&m->nn, &conv2, rt->conv, 2 * d, p->whole, rt->x, d, SOTTO__GELU);
+    sotto__linear_run(&m->nn, conv1, rt->mel, mels, frames, rt->conv + d, d, SOTTO__GELU);
+    sotto__linear_run(&m->nn, conv2, rt->conv, 2 * d, p->whole, rt->x, d, SOTTO__GELU);
     for (size_t i = 0; i < p->sampled; i++) {
         float *row = rt->x + (p->whole + i) * d;
         memcpy(row, rt->x + (p->whole - 1) * d, d * sizeof(float));
@@ -79,8 +78,8 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
     }
     memset(rt->position_seen, 1, p->whole);
     m->nn.ops->add(rt->x, m->params.audio_positions, p->whole * d);
-    sotto__count_linear(rt, SOTTO_PART_CONV, &conv1, frames);
-    sotto__count_linear(rt, SOTTO_PART_CONV, &conv2, p->whole);
+    sotto__count_linear(rt, SOTTO_PART_CONV, conv1, frames);
+    sotto__count_linear(rt, SOTTO_PART_CONV, conv2, p->whole);
     rt->counts.multiply_adds[SOTTO_PART_ENCODER_POSITIONS] += (uint64_t)(p->whole + p->sampled) * d;
 }
 
@@ -89,12 +88,9 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
     const sotto_model *m = rt->model;
     const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
     const size_t heads = (size_t)m->info.n_audio_head, width = d / heads;
-    const sotto__norm norm1 = {b->self_norm_g, b->self_norm_b, d}, norm2 = {b->mlp_norm_g, b->mlp_norm_b, d};
-    const sotto__linear qkv = {b->qkv_w, b->qkv_b, d, 3 * d, 1}, out = {b->self_out_w, b->self_out_b, d, d, 1};
-    const sotto__linear up = {b->up_w, b->up_b, d, 4 * d, 1}, down = {b->down_w, b->down_b, 4 * d, d, 1};
 
-    sotto__norm_run(&m->nn, &norm1, rt->x, t, rt->xn);
-    sotto__linear_run(&m->nn, &qkv, rt->xn, d, t, rt->wide, 3 * d, SOTTO__STORE); /* [T, 3D] */
+    sotto__norm_run(&m->nn, &b->self_norm, rt->x, t, rt->xn);
+    sotto__linear_run(&m->nn, &b->qkv, rt->xn, d, t, rt->wide, 3 * d, SOTTO__STORE); /* [T, 3D] */
     const sotto__attention a = {.q = rt->wide,
                                 .k = rt->wide + d,
                                 .v = rt->wide + 2 * d,
@@ -109,16 +105,16 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
                                 .keys = t,
                                 .key_bias = w->sampled ? w->key_bias : NULL};
     sotto__attention_run(&m->nn, &a, 1, heads, width, rt->scratch, rt->scratch_stride); /* [T, D] */
-    sotto__linear_run(&m->nn, &out, rt->xn, d, t, rt->x, d, SOTTO__RESIDUAL);
-    sotto__norm_run(&m->nn, &norm2, rt->x, t, rt->xn);
-    sotto__linear_run(&m->nn, &up, rt->xn, d, t, rt->wide, 4 * d, SOTTO__GELU); /* [T, 4D] */
-    sotto__linear_run(&m->nn, &down, rt->wide, 4 * d, t, rt->x, d, SOTTO__RESIDUAL);
+    sotto__linear_run(&m->nn, &b->self_out, rt->xn, d, t, rt->x, d, SOTTO__RESIDUAL);
+    sotto__norm_run(&m->nn, &b->mlp_norm, rt->x, t, rt->xn);
+    sotto__linear_run(&m->nn, &b->up, rt->xn, d, t, rt->wide, 4 * d, SOTTO__GELU); /* [T, 4D] */
+    sotto__linear_run(&m->nn, &b->down, rt->wide, 4 * d, t, rt->x, d, SOTTO__RESIDUAL);
 
     count_norm(rt, 2 * t);
-    sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &qkv, t);
-    sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &out, t);
-    sotto__count_linear(rt, SOTTO_PART_ENCODER_MLP, &up, t);
-    sotto__count_linear(rt, SOTTO_PART_ENCODER_MLP, &down, t);
+    sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &b->qkv, t);
+    sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &b->self_out, t);
+    sotto__count_linear(rt, SOTTO_PART_ENCODER_MLP, &b->up, t);
+    sotto__count_linear(rt, SOTTO_PART_ENCODER_MLP, &b->down, t);
     rt->counts.mix_multiply_adds[SOTTO_MIX_ENCODER] += 2 * (uint64_t)t * t * d;
 }
 
@@ -143,12 +139,11 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
     const sotto_model *m = rt->model;
     const sotto__block *b = &m->params.decoder[layer];
     const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
-    const sotto__linear kv = {b->cross_kv_w, b->cross_kv_b, d, 2 * d, 1};
     struct split_job j = {rt->wide, w->cross_kv + 2 * layer * t * d, t, (size_t)m->info.n_text_head, 0};
     j.width = d / j.heads;
-    sotto__linear_run(&m->nn, &kv, w->states, d, t, rt->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */
+    sotto__linear_run(&m->nn, &b->cross_kv, w->states, d, t, rt->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */
     sotto__pool_run(m->nn.pool, split_head, &j, 2 * j.heads);
-    sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &kv, t);
+    sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_kv, t);
 }
 
 sotto_status sotto__encode(sotto__runtime *rt, const float *mel, size_t frames, int32_t tail_stride, sotto__window *w,
@@ -156,10 +151,8 @@ sotto_status sotto__encode(sotto__runtime *rt, const float *mel, size_t frames, 
 {
     const double start = sotto__now_s();
     const sotto_model *m = rt->model;
-    const size_t d = (size_t)m->info.n_audio_state;
     const struct plan plan =
         make_plan(frames, (size_t)(tail_stride > 1 ? tail_stride : 1), (size_t)m->info.n_audio_ctx);
-    const sotto__norm post = {m->params.encoder_norm_g, m->params.encoder_norm_b, d};
     sotto_status st = make_scratch(rt, err);
     if (st != SOTTO_OK) return st;
     w->positions = plan.whole + plan.sampled;
@@ -171,7 +164,7 @@ sotto_status sotto__encode(sotto__runtime *rt, const float *mel, size_t frames, 
         if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;
         block(rt, &m->params.encoder[l], w);
     }
-    sotto__norm_run(&m->nn, &post, rt->x, w->positions, w->states);
+    sotto__norm_run(&m->nn, &m->params.encoder_norm, rt->x, w->positions, w->states);
     count_norm(rt, w->positions);
     for (size_t l = 0; l < (size_t)m->info.n_text_layer; l++) {
         if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;

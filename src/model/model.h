@@ -10,28 +10,25 @@
 #include "nn/linear.h"
 #include "token/tokenizer.h"
 
-/* A transformer block. The cross_* fields are the decoder's only. All pointers lead into sotto_model.block. */
+/* A transformer block. The cross_* fields are the decoder's only. */
 typedef struct sotto__block {
-    float *self_norm_g, *self_norm_b;
-    float *qkv_w, *qkv_b; /* [3D, D], [3D]: q, k, v; the k part of the bias is zero (Whisper's keys have none) */
-    float *self_out_w, *self_out_b;
-    float *cross_norm_g, *cross_norm_b;
-    float *cross_q_w, *cross_q_b;
-    float *cross_kv_w, *cross_kv_b; /* [2D, D], [2D] */
-    float *cross_out_w, *cross_out_b;
-    float *mlp_norm_g, *mlp_norm_b;
-    float *up_w, *up_b;     /* [4D, D], [4D] */
-    float *down_w, *down_b; /* [D, 4D], [D] */
+    sotto__norm self_norm;
+    sotto__linear qkv; /* [3D, D]: q, k, v; the k part of the bias is zero (Whisper's keys have none) */
+    sotto__linear self_out;
+    sotto__norm cross_norm;
+    sotto__linear cross_q, cross_kv, cross_out; /* cross_kv: [2D, D] */
+    sotto__norm mlp_norm;
+    sotto__linear up, down; /* [4D, D], [D, 4D] */
 } sotto__block;
 
+/* All pointers lead into sotto_model.block. */
 typedef struct sotto__params {
-    float *conv1_w, *conv1_b; /* [3, D, n_mels]: one matrix a tap */
-    float *conv2_w, *conv2_b; /* [3, D, D] */
-    float *audio_positions;   /* [T, D] */
-    float *encoder_norm_g, *encoder_norm_b;
-    float *embedding;      /* [V, D], input and output */
-    float *text_positions; /* [n_text_ctx, D] */
-    float *decoder_norm_g, *decoder_norm_b;
+    sotto__linear conv1, conv2;   /* [3, D, n_mels], [3, D, D]: one matrix a tap */
+    const float *audio_positions; /* [T, D] */
+    sotto__norm encoder_norm;
+    sotto__linear embedding;     /* [V, D], input and output */
+    const float *text_positions; /* [n_text_ctx, D] */
+    sotto__norm decoder_norm;
     sotto__block *encoder, *decoder; /* [n_audio_layer], [n_text_layer] */
 } sotto__params;
 
