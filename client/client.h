@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "decode_options.h"
+#include "models.h"
 #include "options.h"
 #include "sotto.h"
 

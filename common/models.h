@@ -14,6 +14,10 @@
  * callers must pass models_is_plain_name() first. */
 SOTTO_MUST_USE sotto_status models_resolve(const char *name, char **out, sotto_error *err);
 
+/* Names for the option --precision, and the library's value for each of them. */
+#define MODELS_PRECISIONS "auto|f32|f16|int8|int4"
+sotto_precision models_precision(int name);
+
 /* Not a path: letters, digits, '.', '-', '_' only, and no '.' at the start. */
 bool models_is_plain_name(const char *name);
 

@@ -148,9 +148,11 @@ typedef enum sotto_stage {
     X(SOTTO_PRECISION_F32, "f32", 32)                                                                                  \
     X(SOTTO_PRECISION_F16, "f16", 16)                                                                                  \
     X(SOTTO_PRECISION_BF16, "bf16", 16)                                                                                \
-    X(SOTTO_PRECISION_INT8, "int8", 8)
+    X(SOTTO_PRECISION_INT8, "int8", 8)                                                                                 \
+    X(SOTTO_PRECISION_INT4, "int4", 4)
 
 typedef enum sotto_precision {
+    SOTTO_PRECISION_AUTO = -1, /* of sotto_model_options only */
 #define X(name, key, bits) name,
     SOTTO_PRECISION_LIST(X)
 #undef X
@@ -192,6 +194,8 @@ typedef struct sotto_model sotto_model;
 typedef struct sotto_model_options {
     size_t size;
     int32_t threads; /* worker threads; 0 = the processors of this process's affinity mask */
+    sotto_precision precision; /* of the weights in memory: F32, F16, INT8 (encoder and decoder), INT4 (the decoder's,
+                                  with INT8 in the encoder) or AUTO, which is INT8 */
 } sotto_model_options;
 
 SOTTO_API void sotto_model_options_default(sotto_model_options *options);
@@ -202,6 +206,7 @@ typedef struct sotto_model_info {
     const char *path;
     const char *format; /* "ctranslate2", "ggml" or "huggingface" */
     bool multilingual;
+    sotto_precision precision; /* of the weights in memory */
     int32_t threads;
     int32_t n_mels, n_audio_ctx, n_audio_state, n_audio_head, n_audio_layer;
     int32_t n_vocab, n_text_ctx, n_text_state, n_text_head, n_text_layer;

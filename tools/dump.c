@@ -77,13 +77,16 @@ int main(int argc, char **argv)
 {
     sotto_error err = {SOTTO_EINVAL, "usage: sotto-dump mel|encoder MODEL AUDIO OUT, or sotto-dump info MODEL"};
     struct run r = {0};
+    sotto_model_options options;
     double seconds[SOTTO_STAGE_COUNT] = {0};
     sotto_status st = SOTTO_EINVAL;
     size_t stage = 0;
     const bool info_only = argc == 3 && strcmp(argv[1], "info") == 0;
     while (!info_only && stage < 2 && (argc != 5 || strcmp(argv[1], stages[stage].name) != 0)) stage++;
     if (stage == 2) goto done;
-    if ((st = sotto_model_open(&r.model, argv[2], NULL, &err)) != SOTTO_OK) goto done;
+    sotto_model_options_default(&options);
+    options.precision = SOTTO_PRECISION_F32;
+    if ((st = sotto_model_open(&r.model, argv[2], &options, &err)) != SOTTO_OK) goto done;
     if (info_only) {
         print_info(sotto_model_get_info(r.model));
         goto done;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Weight file -> parameters: one table says, for every tensor, what each format calls it, its shape, the part it counts
  * to and where it goes. Formats differ in one thing only: CTranslate2 stacks q, k, v; the others store them apart. */
-#include "model/model.h"
+#include "model/arena.h"
 #include "base/error.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Sizes in the table, resolved per model. */
 enum size { ONE, D, D2, D3, D4, MELS, KERNEL, T_AUDIO, T_TEXT, VOCAB, SIZES };
@@ -86,22 +85,13 @@ static const struct row table[] = {
 };
 // clang-format on
 
-enum { ROWS = sizeof table / sizeof table[0], CHUNK = 1 << 19 };
-
-/* One tensor to widen into its place. */
-struct copy {
-    const sotto__tensor *tensor;
-    float *to;
-    bool conv; /* [out, in, 3] -> [3, out, in] */
-};
+enum { ROWS = sizeof table / sizeof table[0] };
 
 struct binder {
     sotto_model *model;
     const sotto__weights *w;
     size_t sizes[SIZES];
-    size_t floats; /* of the whole block */
-    struct copy *copies;
-    size_t n_copies, copies_cap;
+    sotto__fields fields;
 };
 
 static size_t layers_of(const struct binder *b, enum where where)
@@ -122,12 +112,6 @@ static const float **field_of(const struct binder *b, const struct row *row, siz
                  : row->where == ENCODER ? (char *)&p->encoder[layer]
                                          : (char *)&p->decoder[layer];
     return (const float **)(void *)(base + row->field);
-}
-
-/* The place that a field leads to, for writing. */
-static float *float_at(const struct binder *b, const float *field)
-{
-    return b->model->block + (field - b->model->block);
 }
 
 /* ---- dimensions ---- */
@@ -206,31 +190,36 @@ static sotto_status check_dims(struct binder *b, sotto_error *err)
     return SOTTO_OK;
 }
 
-/* ---- placing ---- */
+/* ---- fields ---- */
 
-/* Gives every field its place in one block: the first row of a field decides. Each starts on a cache line. */
-static sotto_status place(struct binder *b, sotto_error *err)
+/* One field for each pointer of params and blocks, in the table's order. */
+static sotto_status list_fields(struct binder *b, sotto_error *err)
 {
-    sotto_model *m = b->model;
-    for (int pass = 0; pass < 2; pass++) {
-        size_t at = 0;
-        for (size_t i = 0; i < ROWS; i++) {
-            const struct row *row = &table[i];
-            if (i > 0 && row->field == table[i - 1].field && row->where == table[i - 1].where) continue;
-            for (size_t l = 0; l < layers_of(b, row->where); l++) {
-                if (pass == 1) *field_of(b, row, l) = m->block + at;
-                at += (whole_size(b, row) + 15) / 16 * 16;
-            }
-        }
-        if (pass == 0) {
-            const size_t huge = 2u << 20, bytes = (at * sizeof(float) + huge - 1) / huge * huge;
-            m->block = aligned_alloc(huge, bytes);
-            if (!m->block) return sotto__fail_nomem(err, "model parameters");
-            madvise(m->block, bytes, MADV_HUGEPAGE); /* fewer faults while filling; failing is fine */
-            b->floats = at;
+    sotto__fields *f = &b->fields;
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct row *row = &table[i];
+        if (i > 0 && row->field == table[i - 1].field && row->where == table[i - 1].where) continue;
+        for (size_t l = 0; l < layers_of(b, row->where); l++) {
+            if (!sotto__grow(&f->items, &f->cap, f->n + 1, sizeof *f->items))
+                return sotto__fail_nomem(err, "list of parameters");
+            sotto__field *one = &f->items[f->n++];
+            *one = (sotto__field){.to = field_of(b, row, l), .size = whole_size(b, row)};
+            if (row->shape[1] == ONE || row->part == SOTTO_PART_ENCODER_POSITIONS ||
+                row->part == SOTTO_PART_DECODER_POSITIONS)
+                continue;
+            one->linear = (sotto__linear *)(void *)((char *)one->to - offsetof(sotto__linear, weight));
+            one->decoder = row->where == DECODER || row->part == SOTTO_PART_TOKEN_EMBEDDING;
         }
     }
     return SOTTO_OK;
+}
+
+static sotto__field *find_field(struct binder *b, const float **to)
+{
+    for (size_t i = 0; i < b->fields.n; i++) {
+        if (b->fields.items[i].to == to) return &b->fields.items[i];
+    }
+    return NULL; /* cannot be: the table made them */
 }
 
 static void format_shape(char *out, size_t cap, const size_t *dims, int rank)
@@ -280,10 +269,9 @@ static sotto_status bind_tensor(struct binder *b, const struct row *row, size_t 
         format_shape(found, sizeof found, t->dims, t->rank);
         return sotto__fail(err, SOTTO_EFORMAT, "%s: tensor %s is %s, expected %s", b->w->file, name, found, wanted);
     }
-    if (!sotto__grow(&b->copies, &b->copies_cap, b->n_copies + 1, sizeof *b->copies))
-        return sotto__fail_nomem(err, "list of tensors");
-    b->copies[b->n_copies++] = (struct copy){
-        t, float_at(b, *field_of(b, row, layer)) + (size_t)row->slice * t->elements, row->shape[2] == KERNEL};
+    sotto__field *field = find_field(b, field_of(b, row, layer));
+    field->slice[row->slice] = t;
+    field->slices = row->slices;
     /* A stacked bias holds zeros where the model has no parameter: they are bytes in the file, but not parameters. */
     size_t parameters = t->elements;
     if (row->key_slice >= 0) {
@@ -296,90 +284,7 @@ static sotto_status bind_tensor(struct binder *b, const struct row *row, size_t 
     return SOTTO_OK;
 }
 
-/* ---- widening ---- */
-
-static void widen(const sotto__ops *ops, const sotto__tensor *t, size_t first, size_t n, float *to)
-{
-    const char *from = t->data;
-    switch (t->precision) {
-    case SOTTO_PRECISION_F16:
-        ops->from_f16(to, from + 2 * first, n);
-        break;
-    case SOTTO_PRECISION_BF16:
-        ops->from_bf16(to, from + 2 * first, n);
-        break;
-    default:
-        memcpy(to, from + 4 * first, n * sizeof *to);
-        break;
-    }
-}
-
-struct widening {
-    const struct binder *b;
-    const size_t *first_chunk; /* per copy: its first chunk's number */
-};
-
-static void widen_chunk(void *arg, size_t index, int thread)
-{
-    const struct widening *job = arg;
-    const sotto__ops *ops = job->b->model->nn.ops;
-    size_t low = 0, high = job->b->n_copies;
-    (void)thread;
-    while (high - low > 1) { /* the last copy that starts at or before this chunk */
-        const size_t mid = (low + high) / 2;
-        if (job->first_chunk[mid] <= index)
-            low = mid;
-        else
-            high = mid;
-    }
-    const struct copy *c = &job->b->copies[low];
-    const sotto__tensor *t = c->tensor;
-    if (c->conv) { /* small: one chunk, [out, in, 3] -> [3, out, in] */
-        const size_t in = t->dims[1], out = t->dims[0];
-        float row[3 * 512];
-        for (size_t o = 0; o < out; o++) {
-            for (size_t i0 = 0; i0 < in; i0 += 512) {
-                const size_t n = in - i0 < 512 ? in - i0 : 512;
-                widen(ops, t, (o * in + i0) * 3, 3 * n, row);
-                for (size_t i = 0; i < n; i++) {
-                    for (size_t k = 0; k < 3; k++) c->to[(k * out + o) * in + i0 + i] = row[i * 3 + k];
-                }
-            }
-        }
-        return;
-    }
-    const size_t first = (index - job->first_chunk[low]) * CHUNK;
-    const size_t n = t->elements - first < CHUNK ? t->elements - first : CHUNK;
-    widen(ops, t, first, n, c->to + first);
-}
-
-static sotto_status widen_all(struct binder *b, sotto_error *err)
-{
-    struct widening job = {b, NULL};
-    size_t *first = calloc(b->n_copies + 1, sizeof *first), chunks = 0;
-    if (!first) return sotto__fail_nomem(err, "list of tensors");
-    for (size_t i = 0; i < b->n_copies; i++) {
-        first[i] = chunks;
-        chunks += b->copies[i].conv ? 1 : (b->copies[i].tensor->elements + CHUNK - 1) / CHUNK;
-    }
-    job.first_chunk = first;
-    sotto__pool_run(b->model->nn.pool, widen_chunk, &job, chunks);
-    free(first);
-    return SOTTO_OK;
-}
-
-/* Keys have no bias: zeroed here where the file has no tensor for it. */
-static void zero_key_biases(struct binder *b)
-{
-    const sotto__params *p = &b->model->params;
-    const size_t d = b->sizes[D];
-    for (size_t l = 0; l < layers_of(b, ENCODER); l++)
-        memset(float_at(b, p->encoder[l].qkv.bias) + d, 0, d * sizeof(float));
-    for (size_t l = 0; l < layers_of(b, DECODER); l++) {
-        memset(float_at(b, p->decoder[l].qkv.bias) + d, 0, d * sizeof(float));
-        memset(float_at(b, p->decoder[l].cross_kv.bias), 0, d * sizeof(float));
-    }
-}
+/* ---- layers ---- */
 
 static void size_linear(sotto__linear *l, size_t in, size_t out, size_t taps)
 {
@@ -431,19 +336,17 @@ sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, sotto_erro
     model->params.decoder = calloc(layers_of(&b, DECODER), sizeof(sotto__block));
     if (!model->params.encoder || !model->params.decoder) return sotto__fail_nomem(err, "model layers");
     size_layers(&b);
-    /* Untouched pages cost nothing, so hostile dimensions are refused by the missing tensors, not by the memory. */
-    if ((st = place(&b, err)) != SOTTO_OK) goto done;
+    if ((st = list_fields(&b, err)) != SOTTO_OK) goto done;
     for (size_t i = 0; i < ROWS; i++) {
         if (!table[i].name[w->format]) continue;
         for (size_t l = 0; l < layers_of(&b, table[i].where); l++) {
             if ((st = bind_tensor(&b, &table[i], l, err)) != SOTTO_OK) goto done;
         }
     }
-    zero_key_biases(&b);
-    if ((st = widen_all(&b, err)) != SOTTO_OK) goto done;
+    model->embedding = find_field(&b, &model->params.embedding.weight)->slice[0];
+    if ((st = sotto__arena_fill(model, w, &b.fields, err)) != SOTTO_OK) goto done;
     count_unshared(&b);
-    model->info.resident_bytes[SOTTO_PRECISION_F32] = b.floats * sizeof(float);
 done:
-    free(b.copies);
+    free(b.fields.items);
     return st;
 }

@@ -73,7 +73,7 @@ static void embed(struct pass *p)
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
         for (size_t t = 0; t < s->n_tokens; t++, x += d) {
-            memcpy(x, m->params.embedding.weight + (size_t)s->tokens[t] * d, d * sizeof(float));
+            sotto__widen(m->nn.ops, m->embedding, (size_t)s->tokens[t] * d, d, x);
             m->nn.ops->add(x, m->params.text_positions + (s->seq->length + t) * d, d);
             rt->row_seen[s->tokens[t]] = 1;
         }
@@ -115,8 +115,8 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
     const sotto_model *m = rt->model;
     const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
     size_t row = 0;
-    sotto__norm_run(&m->nn, &b->self_norm, p->x, p->rows, p->xn);
-    sotto__linear_run(&m->nn, &b->qkv, p->xn, d, p->rows, p->wide, 3 * d, SOTTO__STORE); /* [R, 3D] */
+    sotto__norm_linear_run(&m->nn, &b->self_norm, &b->qkv, p->x, p->rows, p->xn, p->wide, 3 * d,
+                           SOTTO__STORE); /* [R, 3D] */
     append_kv(p, layer);
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
@@ -153,19 +153,24 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
     const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
     const size_t all = (size_t)m->info.n_audio_ctx;
     size_t n = 0, row = 0;
-    sotto__norm_run(&m->nn, &b->cross_norm, p->x, p->rows, p->xn);
-    sotto__linear_run(&m->nn, &b->cross_q, p->xn, d, p->rows, p->wide, d, SOTTO__STORE); /* [R, D] */
+    sotto__norm_linear_run(&m->nn, &b->cross_norm, &b->cross_q, p->x, p->rows, p->xn, p->wide, d,
+                           SOTTO__STORE); /* [R, D] */
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
         const size_t t = s->window->positions;
-        const float *k = s->window->cross_kv + 2 * layer * t * d;
+        const float *k = s->window->cross_kv ? s->window->cross_kv + 2 * layer * t * d : NULL;
+        const sotto__packed *kv = NULL;
+        if (s->window->packed_kv)
+            kv = (const sotto__packed *)(const void *)(s->window->packed_kv + layer * s->window->kv_bytes);
         sotto__attention *last = n ? &p->attention[n - 1] : NULL;
-        if (last && last->k == k && !last->raw && !s->cross_scores) {
+        if (last && last->k == k && last->packed_k == kv && !last->raw && !s->cross_scores) {
             last->rows += s->n_tokens;
         } else {
             p->attention[n] = (sotto__attention){.q = p->wide + row * d,
                                                  .k = k,
-                                                 .v = k + t * d,
+                                                 .v = k ? k + t * d : NULL,
+                                                 .packed_k = kv,
+                                                 .packed_v = kv ? kv + heads : NULL,
                                                  .out = p->att + row * d,
                                                  .ldq = d,
                                                  .ldo = d,
@@ -200,8 +205,8 @@ static void mlp(struct pass *p, const sotto__block *b)
 {
     const sotto_model *m = p->rt->model;
     const size_t d = (size_t)m->info.n_text_state;
-    sotto__norm_run(&m->nn, &b->mlp_norm, p->x, p->rows, p->xn);
-    sotto__linear_run(&m->nn, &b->up, p->xn, d, p->rows, p->wide, 4 * d, SOTTO__GELU); /* [R, 4D] */
+    sotto__norm_linear_run(&m->nn, &b->mlp_norm, &b->up, p->x, p->rows, p->xn, p->wide, 4 * d,
+                           SOTTO__GELU); /* [R, 4D] */
     sotto__linear_run(&m->nn, &b->down, p->wide, 4 * d, p->rows, p->x, d, SOTTO__RESIDUAL);
     count_norm(p, p->rows);
     sotto__count_linear(p->rt, SOTTO_PART_DECODER_MLP, &b->up, p->rows);

@@ -22,6 +22,11 @@ static sotto_status make_scratch(sotto__runtime *rt, sotto_error *err)
     if (!rt->x) rt->x = sotto__aligned(t * d, sizeof(float));
     if (!rt->xn) rt->xn = sotto__aligned(t * d, sizeof(float));
     if (!rt->mel || !rt->conv || !rt->x || !rt->xn) return sotto__fail_nomem(err, "encoder scratch");
+    if (sotto__packs_attention(rt->model) && !rt->kv) {
+        const size_t heads = (size_t)info->n_audio_head;
+        rt->kv = sotto__aligned(sotto__kv_bytes(t, heads, d / heads, 16), 1);
+        if (!rt->kv) return sotto__fail_nomem(err, "encoder scratch");
+    }
     rt->wide = sotto__aligned(t * 4 * d, sizeof(float));
     return rt->wide ? SOTTO_OK : sotto__fail_nomem(err, "encoder scratch");
 }
@@ -89,25 +94,29 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
     const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
     const size_t heads = (size_t)m->info.n_audio_head, width = d / heads;
 
-    sotto__norm_run(&m->nn, &b->self_norm, rt->x, t, rt->xn);
-    sotto__linear_run(&m->nn, &b->qkv, rt->xn, d, t, rt->wide, 3 * d, SOTTO__STORE); /* [T, 3D] */
-    const sotto__attention a = {.q = rt->wide,
-                                .k = rt->wide + d,
-                                .v = rt->wide + 2 * d,
-                                .out = rt->xn,
-                                .ldq = 3 * d,
-                                .ldo = d,
-                                .k_head = width,
-                                .k_row = 3 * d,
-                                .v_head = width,
-                                .v_row = 3 * d,
-                                .rows = t,
-                                .keys = t,
-                                .key_bias = w->sampled ? w->key_bias : NULL};
+    sotto__norm_linear_run(&m->nn, &b->self_norm, &b->qkv, rt->x, t, rt->xn, rt->wide, 3 * d,
+                           SOTTO__STORE); /* [T, 3D] */
+    sotto__attention a = {.q = rt->wide,
+                          .k = rt->wide + d,
+                          .v = rt->wide + 2 * d,
+                          .out = rt->xn,
+                          .ldq = 3 * d,
+                          .ldo = d,
+                          .k_head = width,
+                          .k_row = 3 * d,
+                          .v_head = width,
+                          .v_row = 3 * d,
+                          .rows = t,
+                          .keys = t,
+                          .key_bias = w->sampled ? w->key_bias : NULL};
+    if (rt->kv) {
+        sotto__kv_pack(&m->nn, rt->kv, a.k, a.v, 3 * d, t, heads, width, 16);
+        a.packed_k = rt->kv;
+        a.packed_v = rt->kv + heads;
+    }
     sotto__attention_run(&m->nn, &a, 1, heads, width, rt->scratch, rt->scratch_stride); /* [T, D] */
     sotto__linear_run(&m->nn, &b->self_out, rt->xn, d, t, rt->x, d, SOTTO__RESIDUAL);
-    sotto__norm_run(&m->nn, &b->mlp_norm, rt->x, t, rt->xn);
-    sotto__linear_run(&m->nn, &b->up, rt->xn, d, t, rt->wide, 4 * d, SOTTO__GELU); /* [T, 4D] */
+    sotto__norm_linear_run(&m->nn, &b->mlp_norm, &b->up, rt->x, t, rt->xn, rt->wide, 4 * d, SOTTO__GELU); /* [T, 4D] */
     sotto__linear_run(&m->nn, &b->down, rt->wide, 4 * d, t, rt->x, d, SOTTO__RESIDUAL);
 
     count_norm(rt, 2 * t);
@@ -139,10 +148,16 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
     const sotto_model *m = rt->model;
     const sotto__block *b = &m->params.decoder[layer];
     const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
-    struct split_job j = {rt->wide, w->cross_kv + 2 * layer * t * d, t, (size_t)m->info.n_text_head, 0};
+    struct split_job j = {.from = rt->wide, .t = t, .heads = (size_t)m->info.n_text_head};
     j.width = d / j.heads;
     sotto__linear_run(&m->nn, &b->cross_kv, w->states, d, t, rt->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */
-    sotto__pool_run(m->nn.pool, split_head, &j, 2 * j.heads);
+    if (w->packed_kv) {
+        sotto__packed *kv = (sotto__packed *)(void *)(w->packed_kv + layer * w->kv_bytes);
+        sotto__kv_pack(&m->nn, kv, rt->wide, rt->wide + d, 2 * d, t, j.heads, j.width, 8);
+    } else {
+        j.to = w->cross_kv + 2 * layer * t * d;
+        sotto__pool_run(m->nn.pool, split_head, &j, 2 * j.heads);
+    }
     sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_kv, t);
 }
 

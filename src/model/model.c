@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Opening a model: weight file -> parameters, tokenizer, mel filters, alignment heads. */
-#include "model/model.h"
+#include "model/arena.h"
 #include "audio/features.h"
 #include "base/checked.h"
 #include "base/error.h"
@@ -11,7 +11,7 @@
 
 void sotto_model_options_default(sotto_model_options *options)
 {
-    *options = (sotto_model_options){.size = sizeof *options};
+    *options = (sotto_model_options){.size = sizeof *options, .precision = SOTTO_PRECISION_AUTO};
 }
 
 /* Heads whose cross-attention follows the audio, for files that do not say: openai-whisper's _ALIGNMENT_HEADS
@@ -108,9 +108,38 @@ static sotto_status set_kernels(sotto_model *m, int32_t threads, sotto_error *er
     if (ceiling && !*ceiling) ceiling = NULL;
     m->nn.ops = sotto__ops_pick(ceiling);
     if (!m->nn.ops)
-        return sotto__fail(err, SOTTO_EINVAL, "SOTTO_ISA is \"%.40s\", expected scalar, avx2, avx512 or neon", ceiling);
+        return sotto__fail(err, SOTTO_EINVAL,
+                           "SOTTO_ISA is \"%.40s\", expected scalar, avx2, avxvnni, avx512, vnni or neon", ceiling);
     sotto__gemm_init();
     return sotto__pool_create(&m->nn.pool, threads, err);
+}
+
+static sotto_status set_precision(sotto_model *m, sotto_precision precision, sotto_error *err)
+{
+    switch (precision) {
+    case SOTTO_PRECISION_AUTO:
+        m->precision = SOTTO_PRECISION_INT8;
+        break;
+    case SOTTO_PRECISION_F32:
+    case SOTTO_PRECISION_F16:
+    case SOTTO_PRECISION_INT8:
+    case SOTTO_PRECISION_INT4:
+        m->precision = precision;
+        break;
+    default:
+        return sotto__fail(err, SOTTO_EINVAL, "precision is %d, expected auto, f32, f16, int8 or int4", (int)precision);
+    }
+    m->info.precision = m->precision;
+    return SOTTO_OK;
+}
+
+/* Memory that layers of this model need while they run. */
+static sotto_status reserve(sotto_model *m, sotto_error *err)
+{
+    const size_t d = (size_t)m->info.n_audio_state, rows = 2 * (size_t)m->info.n_audio_ctx;
+    const size_t conv1 = m->params.conv1.taps * m->params.conv1.in;
+    const size_t width = conv1 > 4 * d ? conv1 : 4 * d;
+    return sotto__nn_reserve(&m->nn, rows, width, sotto__half_scratch(width), err);
 }
 
 sotto_status sotto_model_open(sotto_model **out, const char *path, const sotto_model_options *options, sotto_error *err)
@@ -136,7 +165,9 @@ sotto_status sotto_model_open(sotto_model **out, const char *path, const sotto_m
     }
     if ((st = set_kernels(m, defaults.threads, err)) != SOTTO_OK) goto fail;
     if ((st = sotto__weights_open(&w, path, err)) != SOTTO_OK) goto fail;
+    if ((st = set_precision(m, defaults.precision, err)) != SOTTO_OK) goto fail;
     if ((st = sotto__bind(m, w, err)) != SOTTO_OK) goto fail;
+    if ((st = reserve(m, err)) != SOTTO_OK) goto fail;
     if ((st = set_tokenizer(m, w, err)) != SOTTO_OK) goto fail;
     if ((st = set_mel_filters(m, w, err)) != SOTTO_OK) goto fail;
     if ((st = set_alignment(m, w, err)) != SOTTO_OK) goto fail;
@@ -145,7 +176,7 @@ sotto_status sotto_model_open(sotto_model **out, const char *path, const sotto_m
     m->info.format = sotto__file_format_name(w->format);
     m->info.multilingual = sotto__tokenizer_specials(m->tokenizer)->multilingual;
     m->info.threads = sotto__pool_threads(m->nn.pool);
-    sotto__weights_close(w);
+    m->weights = w; /* token embeddings are looked up in it */
     m->info.load_s = sotto__now_s() - start;
     *out = m;
     return SOTTO_OK;
@@ -158,12 +189,14 @@ fail:
 void sotto_model_free(sotto_model *m)
 {
     if (!m) return;
-    sotto__pool_free(m->nn.pool);
     sotto__tokenizer_free(m->tokenizer);
     pthread_mutex_destroy(&m->peak_lock);
     free(m->params.encoder);
     free(m->params.decoder);
-    free(m->block);
+    sotto__arena_release(m);
+    sotto__weights_close(m->weights);
+    sotto__nn_release(&m->nn);
+    sotto__pool_free(m->nn.pool);
     free(m->mel_filters);
     free(m->alignment_heads);
     free(m->path);

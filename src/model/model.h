@@ -21,7 +21,7 @@ typedef struct sotto__block {
     sotto__linear up, down; /* [4D, D], [D, 4D] */
 } sotto__block;
 
-/* All pointers lead into sotto_model.block. */
+/* All pointers lead into sotto_model.arena or the weight file. */
 typedef struct sotto__params {
     sotto__linear conv1, conv2;   /* [3, D, n_mels], [3, D, D]: one matrix a tap */
     const float *audio_positions; /* [T, D] */
@@ -37,7 +37,11 @@ struct sotto_model {
     char *path;
     sotto__nn nn;
     sotto__params params;
-    float *block; /* all parameters, one allocation */
+    unsigned char *arena; /* all parameters as they are computed with */
+    size_t arena_bytes;
+    sotto__weights *weights;        /* the file, mapped */
+    const sotto__tensor *embedding; /* [V, D] in the file: where token embeddings are looked up */
+    sotto_precision precision;
     sotto__tokenizer *tokenizer;
     float *mel_filters;       /* [n_mels, 201] */
     int32_t *alignment_heads; /* pairs (layer, head) */
@@ -46,8 +50,11 @@ struct sotto_model {
     double peak_gflops; /* 0 = not measured yet */
 };
 
+/* y[n] = elements first … first + n - 1 of a tensor, in f32. */
+void sotto__widen(const sotto__ops *ops, const sotto__tensor *t, size_t first, size_t n, float *y);
+
 /* Checks names and shapes of all tensors in `w` against one table, fills model->params, the dimensions and the counts
- * in model->info. model->nn must be set. */
+ * in model->info. model->nn and precision must be set; `w` must outlive the model. */
 sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, sotto_error *err);
 
 #endif

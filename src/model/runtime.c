@@ -46,6 +46,7 @@ void sotto__runtime_free(sotto__runtime *rt)
     free(rt->x);
     free(rt->xn);
     free(rt->wide);
+    free(rt->kv);
     free(rt->scratch);
     free(rt->rows);
     free(rt);
@@ -89,6 +90,13 @@ void sotto__runtime_touched(const sotto__runtime *rt, uint64_t out[SOTTO_PART_CO
     if (!rt->logits_used) out[SOTTO_PART_TOKEN_EMBEDDING] = rows * (uint64_t)info->n_text_state;
 }
 
+bool sotto__packs_attention(const sotto_model *m)
+{
+    enum { MAX_WIDTH = 256 };
+    return m->precision >= SOTTO_PRECISION_INT8 && m->info.n_audio_state / m->info.n_audio_head <= MAX_WIDTH &&
+           m->info.n_text_state / m->info.n_text_head <= MAX_WIDTH;
+}
+
 void sotto__runtime_cancel(sotto__runtime *rt, bool on) { atomic_store(&rt->cancelled, on); }
 
 bool sotto__runtime_cancelled(const sotto__runtime *rt) { return atomic_load(&rt->cancelled); }
@@ -115,10 +123,16 @@ sotto_status sotto__window_create(sotto__window **out, const sotto__runtime *rt,
     *out = NULL;
     if (w) {
         w->states = sotto__aligned(states, sizeof(float));
-        w->cross_kv = sotto__aligned(2 * (size_t)info->n_text_layer * states, sizeof(float));
+        const size_t layers = (size_t)info->n_text_layer, heads = (size_t)info->n_text_head;
+        if (sotto__packs_attention(rt->model)) {
+            w->kv_bytes = sotto__kv_bytes((size_t)info->n_audio_ctx, heads, (size_t)info->n_text_state / heads, 8);
+            w->packed_kv = sotto__aligned(layers, w->kv_bytes);
+        } else {
+            w->cross_kv = sotto__aligned(2 * layers * states, sizeof(float));
+        }
         w->key_bias = sotto__aligned((size_t)info->n_audio_ctx, sizeof(float));
     }
-    if (!w || !w->states || !w->cross_kv || !w->key_bias) {
+    if (!w || !w->states || (!w->cross_kv && !w->packed_kv) || !w->key_bias) {
         sotto__window_free(w);
         return sotto__fail_nomem(err, "encoded window");
     }
@@ -131,6 +145,7 @@ void sotto__window_free(sotto__window *w)
     if (!w) return;
     free(w->states);
     free(w->cross_kv);
+    free(w->packed_kv);
     free(w->key_bias);
     free(w);
 }

@@ -10,11 +10,13 @@
 #include "model/runtime.h"
 
 struct sotto__window {
-    size_t positions; /* computed: n <= T */
-    float *states;    /* [n, D]: encoder output */
-    float *cross_kv;  /* [n_text_layer, 2, H, n, W]: keys, then values, each head contiguous */
-    float *key_bias;  /* [T]: 0, or the logarithm of how many positions a sampled one stands for */
-    bool sampled;     /* key_bias has something other than 0 */
+    size_t positions;         /* computed: n <= T */
+    float *states;            /* [n, D]: encoder output */
+    float *cross_kv;          /* [n_text_layer, 2, H, n, W]: keys, then values, each head contiguous */
+    unsigned char *packed_kv; /* instead of cross_kv: [n_text_layer, kv_bytes], keys and values of 8 bits */
+    size_t kv_bytes;
+    float *key_bias; /* [T]: 0, or the logarithm of how many positions a sampled one stands for */
+    bool sampled;    /* key_bias has something other than 0 */
 };
 
 struct sotto__seq {
@@ -33,16 +35,20 @@ struct sotto__runtime {
     unsigned char *row_seen;      /* [V]: token embeddings looked up */
     int32_t *alignment_index;     /* [n_text_layer, H]: index among the alignment heads, -1 = none */
     /* encoder scratch, made at the first encode */
-    float *mel;     /* [3002, n_mels]: a zero row before and after */
-    float *conv;    /* [3002, D]: the same */
-    float *x, *xn;  /* [T, D] */
-    float *wide;    /* [T, 4D]: q, k, v or the MLP's hidden layer */
-    float *scratch; /* [threads, attention scratch] */
+    float *mel;        /* [3002, n_mels]: a zero row before and after */
+    float *conv;       /* [3002, D]: the same */
+    float *x, *xn;     /* [T, D] */
+    float *wide;       /* [T, 4D]: q, k, v or the MLP's hidden layer */
+    sotto__packed *kv; /* keys and values of a layer, 16 bits; NULL = attention in f32 */
+    float *scratch;    /* [threads, attention scratch] */
     size_t scratch_stride;
     /* decoder scratch, grown to the rows of the largest pass */
     float *rows; /* per row: x, xn, attention out [D each], q k v / hidden [4D] */
     size_t rows_cap;
 };
+
+/* Whether attention over the window works on integers: where the weights do, and heads are no wider than it takes. */
+bool sotto__packs_attention(const sotto_model *m);
 
 /* SOTTO_ECANCELLED when the flag is set. */
 sotto_status sotto__check_cancel(const sotto__runtime *rt, sotto_error *err);

@@ -15,7 +15,45 @@ struct job {
     float scale;
 };
 
-size_t sotto__attention_scratch(size_t keys) { return (size_t)SOTTO__ATTENTION_ROWS * ((keys + 15) / 16 * 16); }
+/* Scores of the block, and half as many bytes for them as integers. */
+size_t sotto__attention_scratch(size_t keys) { return (size_t)SOTTO__ATTENTION_ROWS * ((keys + 31) / 32 * 32 * 3 / 2); }
+
+/* The packed form of a block: integer products with the same meaning as below. */
+static void packed_block(const struct job *j, const sotto__attention *a, size_t head, size_t r0, size_t rows,
+                         float *scores)
+{
+    enum { MAX_WIDTH = 256 };
+    const sotto__ops *ops = j->nn->ops;
+    const size_t ld = (a->keys + 31) / 32 * 32, ldw = (j->width + 1) / 2 * 2;
+    int16_t *weights = (int16_t *)(void *)(scores + SOTTO__ATTENTION_ROWS * ld), q[SOTTO__ATTENTION_ROWS * MAX_WIDTH];
+    float scale[SOTTO__ATTENTION_ROWS];
+    const float limit = sotto__activation_limit(j->width, a->packed_k[head].bits);
+    for (size_t r = 0; r < rows; r++)
+        scale[r] = j->scale * ops->quantise(q + r * ldw, a->q + (r0 + r) * a->ldq + head * j->width, j->width, limit);
+    sotto__product g = {.a = q,
+                        .lda = ldw,
+                        .rows = rows,
+                        .a_scale = scale,
+                        .b = &a->packed_k[head],
+                        .bias = a->raw ? NULL : a->key_bias,
+                        .c = scores,
+                        .ldc = ld};
+    ops->product(&g, 0, sotto__panels(a->keys));
+    for (size_t r = 0; r < rows; r++) {
+        if (a->raw && a->raw[head])
+            memcpy(a->raw[head] + (r0 + r) * a->raw_ld, scores + r * ld, a->keys * sizeof *scores);
+        if (a->raw && a->key_bias) ops->add(scores + r * ld, a->key_bias, a->keys);
+        scale[r] = ops->softmax_quantised(weights + r * ld, scores + r * ld, a->keys);
+    }
+    g = (sotto__product){.a = weights,
+                         .lda = ld,
+                         .rows = rows,
+                         .a_scale = scale,
+                         .b = &a->packed_v[head],
+                         .c = a->out + r0 * a->ldo + head * j->width,
+                         .ldc = a->ldo};
+    ops->product(&g, 0, sotto__panels(j->width));
+}
 
 static size_t blocks_of(const sotto__attention *a)
 {
@@ -38,6 +76,10 @@ static void block_task(void *arg, size_t index, int thread)
     block = index / j->heads;
     const size_t r0 = block * SOTTO__ATTENTION_ROWS;
     rows = a->rows - r0 < SOTTO__ATTENTION_ROWS ? a->rows - r0 : SOTTO__ATTENTION_ROWS;
+    if (a->packed_k) {
+        packed_block(j, a, head, r0, rows, scores);
+        return;
+    }
     /* keys that the last row of the block sees */
     seen = a->causal ? a->keys - a->rows + r0 + rows : a->keys;
     const size_t ld = (seen + 15) / 16 * 16;
@@ -68,6 +110,69 @@ static void block_task(void *arg, size_t index, int thread)
     } else {
         ops->gemm_nn(rows, j->width, seen, scores, ld, v, a->v_row, 0.0f, out, a->ldo);
     }
+}
+
+/* ---- packing ---- */
+
+struct kv_job {
+    const sotto__nn *nn;
+    sotto__packed *kv;
+    const float *k, *v;
+    size_t ldx, keys, heads, width;
+    int bits;
+};
+
+static size_t aligned_64(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+static size_t matrix_bytes(size_t in, size_t out, int bits)
+{
+    return aligned_64(sotto__packed_bytes(in, out, bits)) +
+           aligned_64(sotto__packed_scales(in, out, bits) * sizeof(float));
+}
+
+size_t sotto__kv_bytes(size_t keys, size_t heads, size_t width, int bits)
+{
+    return aligned_64(2 * heads * sizeof(sotto__packed)) +
+           heads * (matrix_bytes(width, keys, bits) + matrix_bytes(keys, width, bits));
+}
+
+static unsigned char *place_matrix(sotto__packed *p, unsigned char *at, size_t in, size_t out, int bits)
+{
+    *p = (sotto__packed){.data = at, .in = in, .out = out, .bits = bits};
+    p->scale = (const float *)(void *)(at + aligned_64(sotto__packed_bytes(in, out, bits)));
+    return at + matrix_bytes(in, out, bits);
+}
+
+/* One panel of keys (of `panels` a head) or of values. */
+static void pack_panel(void *arg, size_t index, int thread)
+{
+    enum { MAX_WIDTH = 256 };
+    const struct kv_job *j = arg;
+    const size_t key_panels = sotto__panels(j->keys), value_panels = sotto__panels(j->width);
+    const bool values = index < j->heads * value_panels; /* the longer ones first */
+    const size_t per_head = values ? value_panels : key_panels;
+    if (!values) index -= j->heads * value_panels;
+    const size_t head = index / per_head, first = index % per_head * SOTTO__PANEL;
+    sotto__packed *p = &j->kv[values ? j->heads + head : head];
+    const size_t left = p->out - first, n = left < SOTTO__PANEL ? left : SOTTO__PANEL;
+    unsigned char *data = (unsigned char *)p->data + first / SOTTO__PANEL * sotto__packed_bytes(p->in, 1, j->bits);
+    float *scale = (float *)p->scale + first;
+    int16_t row[MAX_WIDTH];
+    (void)thread;
+    if (values)
+        j->nn->ops->pack_values(data, scale, j->v + head * j->width + first, j->ldx, j->keys, n, j->bits);
+    else
+        j->nn->ops->pack_keys(data, scale, j->k + first * j->ldx + head * j->width, j->ldx, n, j->width, j->bits, row);
+}
+
+void sotto__kv_pack(const sotto__nn *nn, sotto__packed *memory, const float *k, const float *v, size_t ldx, size_t keys,
+                    size_t heads, size_t width, int bits)
+{
+    struct kv_job j = {nn, memory, k, v, ldx, keys, heads, width, bits};
+    unsigned char *at = (unsigned char *)memory + aligned_64(2 * heads * sizeof *memory);
+    for (size_t h = 0; h < heads; h++) at = place_matrix(&memory[h], at, width, keys, bits);
+    for (size_t h = 0; h < heads; h++) at = place_matrix(&memory[heads + h], at, keys, width, bits);
+    sotto__pool_run(nn->pool, pack_panel, &j, heads * (sotto__panels(width) + sotto__panels(keys)));
 }
 
 void sotto__attention_run(const sotto__nn *nn, const sotto__attention *a, size_t n, size_t heads, size_t width,

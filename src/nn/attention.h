@@ -20,6 +20,7 @@ typedef struct sotto__attention {
     bool causal;           /* row r sees keys 0 … keys - rows + r only */
     float **raw;           /* NULL, or [heads]: where head h's raw scaled scores go, [rows, raw_ld], NULL = nowhere */
     size_t raw_ld;
+    const sotto__packed *packed_k, *packed_v; /* NULL, or [heads] each: taken instead of k and v; not causal */
 } sotto__attention;
 
 /* Rows of queries worked on together: bounds the scratch that callers provide. */
@@ -27,6 +28,12 @@ enum { SOTTO__ATTENTION_ROWS = 64 };
 
 /* Floats of scratch that one thread needs for up to `keys` keys. */
 size_t sotto__attention_scratch(size_t keys);
+
+/* Keys and values k, v [keys, heads * width] (stride ldx) of all heads as packed matrices of 8 or 16 bits: memory holds
+ * heads keys, then heads values, then what they point to, and has the room that sotto__kv_bytes tells. */
+size_t sotto__kv_bytes(size_t keys, size_t heads, size_t width, int bits);
+void sotto__kv_pack(const sotto__nn *nn, sotto__packed *memory, const float *k, const float *v, size_t ldx, size_t keys,
+                    size_t heads, size_t width, int bits);
 
 /* Runs all `n` attentions, each over `heads` heads of `width`; scratch[threads][sotto__attention_scratch(max keys)]. */
 void sotto__attention_run(const sotto__nn *nn, const sotto__attention *a, size_t n, size_t heads, size_t width,

@@ -2,6 +2,7 @@
  * Linear layers: the products are OpenBLAS's, one block a task, and what follows (bias, GELU, residual) is done on the
  * block while it is in cache. */
 #include "nn/linear.h"
+#include "nn/linear_packed.h"
 
 enum {
     FEW_ROWS = 12,        /* up to here the weights are streamed once and every row is a matrix-vector product */
@@ -55,14 +56,45 @@ static void many_rows(void *arg, size_t index, int thread)
     for (size_t r = r0; r < r0 + n; r++) finish(j, j->y + r * j->ldy, 0, j->layer->out);
 }
 
+/* Half-precision weights: a run of outputs is widened into this thread's scratch and used at once. */
+static void half_outputs(void *arg, size_t index, int thread)
+{
+    const struct job *j = arg;
+    const sotto__linear *l = j->layer;
+    const sotto__ops *ops = j->nn->ops;
+    const size_t o = index * j->block, n = l->out - o < j->block ? l->out - o : j->block;
+    float *w = j->nn->scratch + (size_t)thread * j->nn->scratch_stride;
+    for (size_t tap = 0; tap < l->taps; tap++) {
+        const float beta = tap || j->epilogue == SOTTO__RESIDUAL ? 1.0f : 0.0f;
+        const float *x = j->x + tap * l->in;
+        ops->from_f16(w, l->half + (tap * l->out + o) * l->in, n * l->in);
+        if (j->rows <= FEW_ROWS)
+            for (size_t r = 0; r < j->rows; r++)
+                ops->gemv(n, l->in, w, l->in, x + r * j->ldx, beta, j->y + r * j->ldy + o);
+        else
+            ops->gemm_nt(j->rows, n, l->in, x, j->ldx, w, l->in, beta, j->y + o, j->ldy);
+    }
+    for (size_t r = 0; r < j->rows; r++) finish(j, j->y + r * j->ldy + o, o, n);
+}
+
+static size_t outputs_of_chunk(const sotto__linear *l) { return CHUNK_FLOATS / l->in < 16 ? 16 : CHUNK_FLOATS / l->in; }
+
+size_t sotto__half_scratch(size_t in) { return CHUNK_FLOATS > 16 * in ? CHUNK_FLOATS : 16 * in; }
+
 void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                        float *y, size_t ldy, sotto__epilogue epilogue)
 {
     struct job j = {nn, layer, x, y, ldx, ldy, rows, 0, epilogue};
     if (rows == 0) return;
-    if (rows <= FEW_ROWS && layer->taps == 1) {
-        j.block = CHUNK_FLOATS / layer->in;
-        if (j.block < 16) j.block = 16;
+    if (layer->packed.data) {
+        sotto__packed_run(nn, NULL, layer, x, ldx, rows, y, ldy, epilogue);
+        return;
+    }
+    if (layer->half) {
+        j.block = outputs_of_chunk(layer);
+        sotto__pool_run(nn->pool, half_outputs, &j, (layer->out + j.block - 1) / j.block);
+    } else if (rows <= FEW_ROWS && layer->taps == 1) {
+        j.block = outputs_of_chunk(layer);
         sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);
     } else {
         const size_t threads = (size_t)sotto__pool_threads(nn->pool);
@@ -95,4 +127,15 @@ void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *
 {
     struct norm_job j = {nn, norm, x, y, rows};
     sotto__pool_run(nn->pool, norm_rows, &j, (rows + NORM_ROWS - 1) / NORM_ROWS);
+}
+
+void sotto__norm_linear_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
+                            size_t rows, float *xn, float *y, size_t ldy, sotto__epilogue epilogue)
+{
+    if (layer->packed.data) {
+        sotto__packed_run(nn, norm, layer, x, layer->in, rows, y, ldy, epilogue);
+        return;
+    }
+    sotto__norm_run(nn, norm, x, rows, xn);
+    sotto__linear_run(nn, layer, xn, layer->in, rows, y, ldy, epilogue);
 }

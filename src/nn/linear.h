@@ -7,16 +7,33 @@
 #include "base/pool.h"
 #include "nn/ops.h"
 
-/* What layers run on. */
+/* What layers run on: kernels, threads, and memory for what they make on the way. One layer at a time. */
 typedef struct sotto__nn {
     const sotto__ops *ops;
     sotto__pool *pool;
+    /* made by sotto__nn_reserve: the activations of a packed layer, quantised */
+    int16_t *act;
+    float *act_scale;
+    int32_t *act_sums;
+    size_t act_rows, act_values; /* room for so many rows, and values in all */
+    float *scratch;              /* [threads, scratch_stride] */
+    size_t scratch_stride;
 } sotto__nn;
 
-/* y = x W^T + b; with taps = 3 a convolution of width 3: y[r] = b + sum over k of x[r at offset k * in] W_k^T */
+/* Memory for packed layers of up to `width` inputs and `floats` of scratch a thread. More rows than `rows` are worked
+ * on in parts. SOTTO_ENOMEM. */
+sotto_status sotto__nn_reserve(sotto__nn *nn, size_t rows, size_t width, size_t floats, sotto_error *err);
+void sotto__nn_release(sotto__nn *nn);
+/* Floats of scratch that layers of `in` inputs in half precision need. */
+size_t sotto__half_scratch(size_t in);
+
+/* y = x W^T + b; with taps = 3 a convolution of width 3: y[r] = b + sum over k of x[r at offset k * in] W_k^T.
+ * The weights are held in one of three forms. */
 typedef struct sotto__linear {
-    const float *weight; /* [out, in], or [taps, out, in] */
-    const float *bias;   /* [out] or NULL */
+    const float *weight;  /* [out, in], or [taps, out, in] */
+    const uint16_t *half; /* the same in IEEE half precision, widened when used */
+    sotto__packed packed; /* [out, taps * in] in 8 or 4 bits; taken when packed.data is set */
+    const float *bias;    /* [out] or NULL */
     size_t in, out;
     size_t taps; /* 1 = an ordinary layer */
 } sotto__linear;
@@ -36,6 +53,10 @@ typedef enum sotto__epilogue {
  * overlapping its neighbours). Rows are split over the pool; few rows split the outputs instead (no taps then). */
 void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                        float *y, size_t ldy, sotto__epilogue epilogue);
+
+/* The same of norm(x), x[rows, in] dense; `xn` [rows, in] is where the plain form keeps it. */
+void sotto__norm_linear_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
+                            size_t rows, float *xn, float *y, size_t ldy, sotto__epilogue epilogue);
 
 /* y[rows, n] = norm(x[rows, n]) */
 void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *x, size_t rows, float *y);

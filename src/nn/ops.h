@@ -8,10 +8,35 @@
 #ifndef SOTTO_NN_OPS_H
 #define SOTTO_NN_OPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum sotto__isa { SOTTO__ISA_SCALAR, SOTTO__ISA_AVX2, SOTTO__ISA_AVX512, SOTTO__ISA_NEON } sotto__isa;
+#include "nn/packed.h"
+
+typedef enum sotto__isa {
+    SOTTO__ISA_SCALAR,
+    SOTTO__ISA_AVX2,
+    SOTTO__ISA_AVXVNNI, /* AVX2 and its VNNI */
+    SOTTO__ISA_AVX512,
+    SOTTO__ISA_VNNI, /* AVX-512 and its VNNI */
+    SOTTO__ISA_NEON
+} sotto__isa;
+enum { SOTTO__ISAS = 6 };
+
+/* c[rows, b->out] = a b^T scaled, + bias; row r of c is c + r * ldc, of a is a + r * lda (even inputs: the row is
+ * zero-filled where b->in is odd). */
+typedef struct sotto__product {
+    const int16_t *a;
+    size_t lda, rows;
+    const float *a_scale;  /* [rows] */
+    const int32_t *a_sums; /* b of 4 bits: [rows, in / 32], sums of the activations of every group; else not read */
+    const sotto__packed *b;
+    const float *bias; /* [b->out] or NULL */
+    float *c;
+    size_t ldc;
+    bool add_to; /* c += instead of c = */
+} sotto__product;
 
 typedef struct sotto__ops {
     const char *name;
@@ -24,6 +49,20 @@ typedef struct sotto__ops {
     void (*add)(float *y, const float *x, size_t n);
     /* x[n] = softmax(x[n] * scale + bias[n]); bias may be NULL */
     void (*softmax)(float *x, float scale, const float *bias, size_t n);
+    /* q[n] = softmax(x[n]) as integers times the scale that it returns, x overwritten; for a product with 16-bit
+     * columns: the sum of q stays below 65536. q[n …] = 0 up to the next even n. */
+    float (*softmax_quantised)(int16_t *q, float *x, size_t n);
+    /* q[n] = round(x[n] / scale), largest magnitude `limit`; returns scale. q[n …] = 0 up to the next even n. A row of
+     * zeros, or with a value that is not finite, gives zeros. */
+    float (*quantise)(int16_t *q, const float *x, size_t n, float limit);
+    /* One panel of keys for scores: n <= 16 rows x[n, width] (stride ldx), each an output with a scale of its own. bits
+     * 8 or 16; `row` is scratch of width rounded up to even. data: sotto__packed_bytes(width, 16, bits). */
+    void (*pack_keys)(void *data, float *scale, const float *x, size_t ldx, size_t n, size_t width, int bits,
+                      int16_t *row);
+    /* One panel of values for weighted sums: outputs are 16 columns of x[keys, …], inputs its rows. */
+    void (*pack_values)(void *data, float *scale, const float *x, size_t ldx, size_t keys, size_t columns, int bits);
+    /* Panels first … first + n - 1 of a product. */
+    void (*product)(const sotto__product *p, size_t first, size_t n);
     /* sum of a[i] * b[i] */
     float (*dot)(const float *a, const float *b, size_t n);
     /* y[n] += a * x[n] */
@@ -41,7 +80,7 @@ typedef struct sotto__ops {
     void (*gemv)(size_t m, size_t k, const float *a, size_t lda, const float *x, float beta, float *y);
 } sotto__ops;
 
-/* The best table that processor and OS offer, not above `ceiling` name ("scalar", "avx2", "avx512", "neon"; NULL = no
+/* The best table that processor and OS offer, not above `ceiling` name ("scalar", "avxvnni", …: ops_pick.c; NULL = no
  * limit). NULL when the name is unknown. */
 const sotto__ops *sotto__ops_pick(const char *ceiling);
 

@@ -4,16 +4,30 @@
 
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* CPUID leaf 7, subleaf 1, EAX bit 4; GCC 12 cannot be asked by name. */
+static bool has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+#endif
+
 /* Best first. __builtin_cpu_supports also asks whether the OS saves the registers. */
 size_t sotto__ops_all(const sotto__ops **out, size_t max)
 {
     size_t n = 0;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (n < max && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        out[n++] = &sotto__ops_avx512;
-    if (n < max && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) out[n++] = &sotto__ops_avx2;
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    if (n < max && avx512 && __builtin_cpu_supports("avx512vnni")) out[n++] = &sotto__ops_vnni;
+    if (n < max && avx512) out[n++] = &sotto__ops_avx512;
+    if (n < max && avx2 && has_avxvnni()) out[n++] = &sotto__ops_avxvnni;
+    if (n < max && avx2) out[n++] = &sotto__ops_avx2;
 #elif defined(__aarch64__)
     if (n < max) out[n++] = &sotto__ops_neon;
 #endif
@@ -26,12 +40,10 @@ const sotto__ops *sotto__ops_pick(const char *ceiling)
     static const struct {
         const char *name;
         sotto__isa isa;
-    } names[] = {{"scalar", SOTTO__ISA_SCALAR},
-                 {"avx2", SOTTO__ISA_AVX2},
-                 {"avx512", SOTTO__ISA_AVX512},
-                 {"neon", SOTTO__ISA_NEON}};
-    const sotto__ops *all[4];
-    size_t n = sotto__ops_all(all, 4);
+    } names[] = {{"scalar", SOTTO__ISA_SCALAR}, {"avx2", SOTTO__ISA_AVX2}, {"avxvnni", SOTTO__ISA_AVXVNNI},
+                 {"avx512", SOTTO__ISA_AVX512}, {"vnni", SOTTO__ISA_VNNI}, {"neon", SOTTO__ISA_NEON}};
+    const sotto__ops *all[SOTTO__ISAS];
+    size_t n = sotto__ops_all(all, SOTTO__ISAS);
     if (!ceiling) return all[0];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(ceiling, names[i].name) != 0) continue;

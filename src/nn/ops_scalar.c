@@ -7,3 +7,28 @@
 #define SOTTO__TABLE_NAME "scalar"
 #define SOTTO__TABLE_ISA SOTTO__ISA_SCALAR
 #include "nn/ops_body.inc"
+
+static inline vi iv_pair(const int16_t *p)
+{
+    vi pair;
+    memcpy(&pair, p, sizeof pair);
+    return pair;
+}
+
+static inline vi iv_load8(const int8_t *p)
+{
+    const int16_t wide[2] = {p[0], p[1]};
+    return iv_pair(wide);
+}
+
+static inline vi iv_dot(vi s, vi a, vi b)
+{
+    int16_t x[2], y[2];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    return s + x[0] * y[0] + x[1] * y[1];
+}
+
+static inline vi iv_round(vf x) { return (vi){(int32_t)rintf(x[0])}; }
+
+#include "nn/ops_packed.inc"

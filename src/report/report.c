@@ -119,6 +119,8 @@ static json_t *model_of(const sotto_model_info *m, bool *ok)
     const char *name = last_component(m->path ? m->path : "", &n_name);
     sotto__json_put(o, "name", sotto__json_text(name, n_name), ok);
     sotto__json_put(o, "format", sotto__json_text(m->format, m->format ? strlen(m->format) : 0), ok);
+    const char *precision = sotto_precision_name(m->precision);
+    sotto__json_put(o, "precision", sotto__json_text(precision, strlen(precision)), ok);
     sotto__json_put(o, "multilingual", json_boolean(m->multilingual), ok);
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         sotto__json_put(d, dims[i].key, json_integer(dims[i].value), ok);

@@ -39,11 +39,14 @@ static float *noise_mel(size_t mels)
     return mel;
 }
 
-static void open_fixture(struct fixture *x, const char *path)
+static void open_precision(struct fixture *x, const char *path, sotto_precision precision)
 {
     sotto_error err = {0};
+    sotto_model_options options;
+    sotto_model_options_default(&options);
+    options.precision = precision;
     memset(x, 0, sizeof *x);
-    if (sotto_model_open(&x->model, path, NULL, &err) != SOTTO_OK) fail_msg("%s", err.message);
+    if (sotto_model_open(&x->model, path, &options, &err) != SOTTO_OK) fail_msg("%s", err.message);
     assert_int_equal(sotto__runtime_open(&x->rt, x->model, &err), SOTTO_OK);
     assert_int_equal(sotto__window_create(&x->window, x->rt, &err), SOTTO_OK);
     for (int i = 0; i < 4; i++) assert_int_equal(sotto__seq_create(&x->seq[i], x->rt, &err), SOTTO_OK);
@@ -53,6 +56,8 @@ static void open_fixture(struct fixture *x, const char *path)
     assert_int_equal(sotto__encode(x->rt, mel, FRAMES, 1, x->window, &err), SOTTO_OK);
     free(mel);
 }
+
+static void open_fixture(struct fixture *x, const char *path) { open_precision(x, path, SOTTO_PRECISION_F32); }
 
 static void close_fixture(struct fixture *x)
 {
@@ -111,6 +116,83 @@ static void test_formats_agree(void **state)
         }
     }
     free(first);
+}
+
+static double relative(const float *got, const float *want, size_t n)
+{
+    double error = 0, power = 0;
+    for (size_t i = 0; i < n; i++) {
+        error += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+        power += (double)want[i] * want[i];
+    }
+    return sqrt(error / power);
+}
+
+/* Fewer bits: logits near those of f32, in every format of file alike, and what is held in memory shrinks. */
+static void test_precisions(void **state)
+{
+    static const struct {
+        sotto_precision precision;
+        double bound;
+    } cases[] = {{SOTTO_PRECISION_F16, 1e-5},
+                 {SOTTO_PRECISION_INT8, 0.02},
+                 {SOTTO_PRECISION_INT4, 0.2},
+                 {SOTTO_PRECISION_AUTO, 0.02}};
+    struct fixture x;
+    uint64_t bytes = 0;
+    (void)state;
+    open_fixture(&x, dirs[TINY_CTRANSLATE2]);
+    forward(&x, x.seq[0], prompt, PROMPT, x.logits, PROMPT);
+    float *want = malloc(PROMPT * x.v * sizeof *want);
+    memcpy(want, x.logits, PROMPT * x.v * sizeof *want);
+    const size_t v = x.v;
+    for (int p = 0; p < SOTTO_PRECISION_COUNT; p++) bytes += sotto_model_get_info(x.model)->resident_bytes[p];
+    close_fixture(&x);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        float *first = malloc(PROMPT * v * sizeof *first);
+        for (int f = 0; f < TINY_FORMATS; f++) {
+            open_precision(&x, dirs[f], cases[c].precision);
+            const sotto_model_info *info = sotto_model_get_info(x.model);
+            uint64_t now = 0;
+            forward(&x, x.seq[0], prompt, PROMPT, x.logits, PROMPT);
+            const double off = relative(x.logits, want, PROMPT * v);
+            if (off > cases[c].bound) fail_msg("precision %d: logits off by %g", (int)cases[c].precision, off);
+            if (cases[c].bound > 1e-3) assert_true(off > 1e-5); /* it did not run in f32 */
+            for (int p = 0; p < SOTTO_PRECISION_COUNT; p++) now += info->resident_bytes[p];
+            assert_true(now < bytes * 6 / 10);
+            if (f == 0) memcpy(first, x.logits, PROMPT * v * sizeof *first);
+            assert_memory_equal(first, x.logits, PROMPT * v * sizeof *first);
+            close_fixture(&x);
+        }
+        free(first);
+    }
+    free(want);
+}
+
+/* Integer sums do not care who else is in the pass: a row's logits alone and among others are the same bits. */
+static void test_integer_batch(void **state)
+{
+    struct fixture x;
+    sotto_error err;
+    sotto__step steps[4];
+    (void)state;
+    open_precision(&x, dirs[TINY_CTRANSLATE2], SOTTO_PRECISION_INT8);
+    float *alone = malloc(4 * x.v * sizeof *alone);
+    for (size_t i = 0; i < 4; i++) {
+        sotto__seq_truncate(x.seq[i], 0);
+        for (size_t t = 0; t <= i; t++) forward(&x, x.seq[i], prompt + t, 1, alone + i * x.v, 1);
+        sotto__seq_truncate(x.seq[i], i);
+        steps[i] = (sotto__step){.seq = x.seq[i],
+                                 .window = x.window,
+                                 .tokens = prompt + i,
+                                 .n_tokens = 1,
+                                 .logits = x.logits + i * x.v,
+                                 .n_logits = 1};
+    }
+    assert_int_equal(sotto__decoder_forward(x.rt, steps, 4, SOTTO_STAGE_DECODE, &err), SOTTO_OK);
+    assert_memory_equal(alone, x.logits, 4 * x.v * sizeof *alone);
+    free(alone);
+    close_fixture(&x);
 }
 
 static void test_counts(void **state)
@@ -512,7 +594,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_precisions),
+        cmocka_unit_test(test_integer_batch), cmocka_unit_test(test_counts),
         cmocka_unit_test(test_cache),         cmocka_unit_test(test_batch),
         cmocka_unit_test(test_cross_scores),  cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_sampled_tail),  cmocka_unit_test(test_truncated),

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { MAX_N = 67 };
-static const sotto__ops *tables[4];
+static const sotto__ops *tables[SOTTO__ISAS];
 static size_t n_tables;
 
 static uint64_t rng = 1;
@@ -225,14 +225,14 @@ static void test_linear(void **state)
     (void)state;
     assert_int_equal(sotto__pool_create(&pool, 3, NULL), SOTTO_OK);
     for (size_t t = 0; t < n_tables; t++) {
-        const sotto__nn nn = {tables[t], pool};
+        const sotto__nn nn = {.ops = tables[t], .pool = pool};
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             const size_t rows = shapes[s][0], in = shapes[s][1], out = shapes[s][2];
             for (int e = 0; e < 6; e++) {
                 const size_t taps = rows > 12 && e >= 3 ? 3 : 1, ldx = taps == 3 ? 2 * in : in + 3;
                 float *w = malloc(3 * in * out * 4), *b = malloc(out * 4), *x = malloc((rows * ldx + 3 * in) * 4);
                 float *y = malloc(rows * out * 4), *want = malloc(rows * out * 4);
-                const sotto__linear l = {w, e % 2 ? b : NULL, in, out, taps};
+                const sotto__linear l = {.weight = w, .bias = e % 2 ? b : NULL, .in = in, .out = out, .taps = taps};
                 fill(w, 3 * in * out, 0.3f);
                 fill(b, out, 1.0f);
                 fill(x, rows * ldx + 3 * in, 1.0f);
@@ -258,7 +258,7 @@ static void test_attention(void **state)
     float *q = malloc(KEYS * D * 4), *k = malloc(KEYS * D * 4), *v = malloc(KEYS * D * 4), *out = malloc(KEYS * D * 4);
     float *scratch = malloc(2 * sotto__attention_scratch(KEYS) * 4), *raw = malloc(KEYS * KEYS * 4);
     for (size_t t = 0; t < n_tables; t++) {
-        const sotto__nn nn = {tables[t], pool};
+        const sotto__nn nn = {.ops = tables[t], .pool = pool};
         for (size_t c = 0; c < 12; c++) {
             const size_t rows = queries[c % 6];
             const bool causal = c >= 6;
@@ -330,7 +330,7 @@ static void test_key_bias(void **state)
         }
     }
     for (size_t t = 0; t < n_tables; t++) {
-        const sotto__nn nn = {tables[t], pool};
+        const sotto__nn nn = {.ops = tables[t], .pool = pool};
         for (size_t rows = 1; rows <= ROWS; rows += 69) {
             sotto__attention a = {.q = q,
                                   .k = kk,
@@ -360,6 +360,6 @@ int main(void)
         cmocka_unit_test(test_linear),       cmocka_unit_test(test_attention),  cmocka_unit_test(test_key_bias),
     };
     sotto__gemm_init();
-    n_tables = sotto__ops_all(tables, 4);
+    n_tables = sotto__ops_all(tables, SOTTO__ISAS);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

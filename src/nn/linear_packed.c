@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ * Packed layers: rows are quantised (after their norm, where they have one), then blocks of rows times runs of panels
+ * are products, each finished (bias, scale, GELU, residual) while it is in cache. */
+#include "nn/linear_packed.h"
+#include "base/checked.h"
+#include "base/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BLOCK_ROWS = 48,   /* rows of one product: with 16 outputs' weights they fit the first two caches */
+    QUANTISE_ROWS = 32 /* rows of one task of quantising */
+};
+
+sotto_status sotto__nn_reserve(sotto__nn *nn, size_t rows, size_t width, size_t floats, sotto_error *err)
+{
+    const size_t lda = (width + 31) / 32 * 32, threads = (size_t)sotto__pool_threads(nn->pool);
+    sotto__nn_release(nn);
+    if (floats < width) floats = width; /* a row between its norm and its integers */
+    nn->scratch_stride = (floats + 15) / 16 * 16;
+    nn->act_rows = rows;
+    nn->act_values = rows * lda;
+    nn->act = sotto__aligned(nn->act_values, sizeof *nn->act);
+    nn->act_scale = sotto__aligned(rows, sizeof *nn->act_scale);
+    nn->act_sums = sotto__aligned(nn->act_values / SOTTO__GROUP + 1, sizeof *nn->act_sums);
+    nn->scratch = sotto__aligned(threads * nn->scratch_stride, sizeof *nn->scratch);
+    if (nn->act && nn->act_scale && nn->act_sums && nn->scratch) return SOTTO_OK;
+    sotto__nn_release(nn);
+    return sotto__fail_nomem(err, "memory for activations");
+}
+
+void sotto__nn_release(sotto__nn *nn)
+{
+    free(nn->act);
+    free(nn->act_scale);
+    free(nn->act_sums);
+    free(nn->scratch);
+    nn->act = NULL;
+    nn->act_scale = nn->scratch = NULL;
+    nn->act_sums = NULL;
+}
+
+struct job {
+    const sotto__nn *nn;
+    const sotto__norm *norm;
+    const sotto__linear *layer;
+    const float *x;
+    size_t ldx, rows, in, lda;
+    float *y;
+    size_t ldy;
+    sotto__epilogue epilogue;
+    float limit;
+    size_t chunk, chunks; /* panels of a task, tasks of a block of rows */
+};
+
+static void quantise_rows(void *arg, size_t index, int thread)
+{
+    const struct job *j = arg;
+    const sotto__nn *nn = j->nn;
+    const size_t r0 = index * QUANTISE_ROWS, r1 = r0 + QUANTISE_ROWS < j->rows ? r0 + QUANTISE_ROWS : j->rows;
+    for (size_t r = r0; r < r1; r++) {
+        const float *x = j->x + r * j->ldx;
+        int16_t *q = nn->act + r * j->lda;
+        if (j->norm) {
+            float *normed = nn->scratch + (size_t)thread * nn->scratch_stride;
+            nn->ops->layer_norm(normed, x, j->norm->gamma, j->norm->beta, j->in, 1e-5f);
+            x = normed;
+        }
+        nn->act_scale[r] = nn->ops->quantise(q, x, j->in, j->limit);
+        if (j->layer->packed.bits == 4) {
+            const size_t groups = j->in / SOTTO__GROUP;
+            for (size_t g = 0; g < groups; g++) {
+                int32_t sum = 0;
+                for (size_t i = 0; i < SOTTO__GROUP; i++) sum += q[g * SOTTO__GROUP + i];
+                nn->act_sums[r * groups + g] = sum;
+            }
+        }
+    }
+}
+
+static void multiply(void *arg, size_t index, int thread)
+{
+    const struct job *j = arg;
+    const size_t block = index / j->chunks, first = index % j->chunks * j->chunk;
+    const size_t panels = sotto__panels(j->layer->out), n = panels - first < j->chunk ? panels - first : j->chunk;
+    const size_t r0 = block * BLOCK_ROWS, rows = j->rows - r0 < BLOCK_ROWS ? j->rows - r0 : BLOCK_ROWS;
+    const sotto__product g = {.a = j->nn->act + r0 * j->lda,
+                              .lda = j->lda,
+                              .rows = rows,
+                              .a_scale = j->nn->act_scale + r0,
+                              .a_sums = j->nn->act_sums + r0 * (j->in / SOTTO__GROUP),
+                              .b = &j->layer->packed,
+                              .bias = j->layer->bias,
+                              .c = j->y + r0 * j->ldy,
+                              .ldc = j->ldy,
+                              .add_to = j->epilogue == SOTTO__RESIDUAL};
+    (void)thread;
+    j->nn->ops->product(&g, first, n);
+    if (j->epilogue == SOTTO__GELU) {
+        const size_t o = first * SOTTO__PANEL, end = (first + n) * SOTTO__PANEL;
+        const size_t outputs = (end < j->layer->out ? end : j->layer->out) - o;
+        for (size_t r = 0; r < rows; r++) j->nn->ops->bias_gelu(g.c + r * j->ldy + o, NULL, outputs);
+    }
+}
+
+/* Few rows are memory-bound: their tasks are runs of panels, so that weights are read once. Many rows have blocks
+ * enough to go round. */
+static void split(struct job *j)
+{
+    enum { TASKS = 8 }; /* a thread, at least */
+    const size_t threads = (size_t)sotto__pool_threads(j->nn->pool), panels = sotto__panels(j->layer->out);
+    const size_t blocks = (j->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    j->chunks = threads == 1 ? 1 : (TASKS * threads + blocks - 1) / blocks;
+    if (j->chunks > panels / 4) j->chunks = panels / 4;
+    if (j->chunks == 0) j->chunks = 1;
+    j->chunk = (panels + j->chunks - 1) / j->chunks;
+    j->chunks = (panels + j->chunk - 1) / j->chunk;
+}
+
+void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
+                       size_t ldx, size_t rows, float *y, size_t ldy, sotto__epilogue epilogue)
+{
+    struct job j = {.nn = nn, .norm = norm, .layer = layer, .ldx = ldx, .ldy = ldy, .epilogue = epilogue};
+    j.in = layer->taps * layer->in;
+    j.lda = (j.in + 31) / 32 * 32;
+    j.limit = sotto__activation_limit(j.in, layer->packed.bits);
+    size_t most = nn->act_values / j.lda;
+    if (most > nn->act_rows) most = nn->act_rows;
+    for (size_t r = 0; r < rows; r += j.rows) {
+        j.rows = rows - r < most ? rows - r : most;
+        j.x = x + r * ldx;
+        j.y = y + r * ldy;
+        split(&j);
+        sotto__pool_run(nn->pool, quantise_rows, &j, (j.rows + QUANTISE_ROWS - 1) / QUANTISE_ROWS);
+        sotto__pool_run(nn->pool, multiply, &j, (j.rows + BLOCK_ROWS - 1) / BLOCK_ROWS * j.chunks);
+    }
+}

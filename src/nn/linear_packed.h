@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT
+ * Layers whose weights are packed integers; linear.c hands them over. */
+#ifndef SOTTO_NN_LINEAR_PACKED_H
+#define SOTTO_NN_LINEAR_PACKED_H
+
+#include "nn/linear.h"
+
+/* sotto__linear_run, and with `norm` sotto__norm_linear_run, of a layer with packed.data. */
+void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
+                       size_t ldx, size_t rows, float *y, size_t ldy, sotto__epilogue epilogue);
+
+#endif

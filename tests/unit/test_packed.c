@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT
+ * Packed matrices and the layers over them: every kernel table against plain loops over the same integers, exactly
+ * where only integers are involved; layers against f32. */
+#include "cmocka_all.h"
+
+#include "base/checked.h"
+#include "nn/attention.h"
+#include "nn/linear.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const sotto__ops *tables[SOTTO__ISAS];
+static size_t n_tables;
+static uint64_t rng = 7;
+
+static float uniform(void)
+{
+    rng = rng * 6364136223846793005u + 1442695040888963407u;
+    return (float)(rng >> 40) / (float)(1 << 24) * 2.0f - 1.0f;
+}
+
+static float *floats(size_t n, float scale)
+{
+    float *x = sotto__aligned(n + 64, sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < n + 64; i++) x[i] = i < n ? scale * uniform() : 0;
+    return x;
+}
+
+/* A packed random matrix; w = what it was made from. */
+static sotto__packed packed(const float *w, size_t in, size_t out, size_t taps, int bits)
+{
+    void *data = sotto__aligned(sotto__packed_bytes(taps * in, out, bits) + 64, 1);
+    float *scale = sotto__aligned(sotto__packed_scales(taps * in, out, bits) + 16, sizeof *scale);
+    for (size_t p = 0; p < sotto__panels(out); p++) sotto__pack(data, scale, w, in, out, taps, bits, p);
+    return (sotto__packed){data, scale, taps * in, out, bits};
+}
+
+static void release(sotto__packed *p)
+{
+    free((void *)(uintptr_t)p->data);
+    free((void *)(uintptr_t)p->scale);
+}
+
+static void test_pack(void **state)
+{
+    static const size_t shapes[][2] = {{32, 16}, {64, 33}, {96, 5}, {7, 18}, {1, 1}};
+    (void)state;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        const size_t in = shapes[s][0], out = shapes[s][1];
+        for (int bits = 4; bits <= 8; bits += 4) {
+            if (bits == 4 && in % SOTTO__GROUP) continue;
+            float *w = floats(in * out, 0.5f), *y = floats(in, 0);
+            sotto__packed p = packed(w, in, out, 1, bits);
+            double error = 0, power = 0;
+            for (size_t o = 0; o < out; o++) {
+                float largest = 0;
+                for (size_t i = 0; i < in; i++) largest = fmaxf(largest, fabsf(w[o * in + i]));
+                sotto__unpack_row(&p, o, y);
+                for (size_t i = 0; i < in; i++) {
+                    const double e = fabs((double)y[i] - w[o * in + i]);
+                    assert_true(e <= largest * (bits == 8 ? 0.5001 / 127 : 0.2));
+                    error += e * e;
+                    power += (double)w[o * in + i] * w[o * in + i];
+                }
+            }
+            if (in > 1) assert_true(sqrt(error / power) < (bits == 8 ? 0.005 : 0.09));
+            /* The kernel that models are packed with writes the same bytes. */
+            for (size_t t = 0; bits == 8 && t < n_tables; t++) {
+                const size_t bytes = sotto__packed_bytes(in, SOTTO__PANEL, 8), panel = (out - 1) / SOTTO__PANEL;
+                int8_t *other = sotto__aligned(bytes + 64, 1);
+                float scale[SOTTO__PANEL];
+                int16_t row[128];
+                const size_t first = panel * SOTTO__PANEL;
+                tables[t]->pack_keys(other, scale, w + first * in, in, out - first, in, 8, row);
+                assert_memory_equal(other, (const int8_t *)p.data + panel * bytes, bytes);
+                for (size_t j = 0; first + j < out; j++) assert_true(scale[j] == p.scale[first + j]);
+                free(other);
+            }
+            release(&p);
+            free(w), free(y);
+        }
+    }
+}
+
+static void test_quantise(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < n_tables; t++) {
+        for (size_t n = 1; n < 40; n++) {
+            float x[41];
+            int16_t q[42];
+            float largest = 0;
+            for (size_t i = 0; i < n; i++) {
+                x[i] = 3.0f * uniform();
+                largest = fmaxf(largest, fabsf(x[i]));
+            }
+            q[n] = q[n + 1] = 99;
+            const float scale = tables[t]->quantise(q, x, n, 1000.0f);
+            assert_float_equal(scale, largest / 1000.0f, 1e-9);
+            for (size_t i = 0; i < n; i++) {
+                assert_true(fabs((double)q[i] * scale - x[i]) <= 0.501 * (double)scale);
+                assert_int_equal(q[i], (int)rintf(x[i] * (1000.0f / largest)));
+            }
+            assert_int_equal(q[n], n % 2 ? 0 : 99);
+            x[n / 2] = n % 3 == 0 ? INFINITY : n % 3 == 1 ? -INFINITY : 0.0f;
+            if (n % 3 == 2) memset(x, 0, sizeof x);
+            assert_true(tables[t]->quantise(q, x, n, 1000.0f) == 0.0f);
+            for (size_t i = 0; i < n; i++) assert_int_equal(q[i], 0);
+        }
+    }
+}
+
+static void test_softmax(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < n_tables; t++) {
+        for (size_t n = 1; n < 1600; n += n < 40 ? 1 : 389) {
+            for (int sharp = 0; sharp < 4; sharp++) {
+                float *x = floats(n, sharp == 3 ? 0.0f : powf(10.0f, (float)sharp)), *e = floats(n, 0);
+                int16_t *q = sotto__aligned(n + 2, sizeof *q);
+                double max = -1e9, sum = 0, wrong = 0;
+                int64_t total = 0;
+                for (size_t i = 0; i < n; i++) max = fmax(max, (double)x[i]);
+                for (size_t i = 0; i < n; i++) sum += exp(x[i] - max);
+                memcpy(e, x, n * sizeof *x);
+                const float scale = tables[t]->softmax_quantised(q, e, n);
+                for (size_t i = 0; i < n; i++) {
+                    total += q[i];
+                    wrong += fabs((double)scale * q[i] - exp(x[i] - max) / sum);
+                }
+                assert_true(total < 65536 && total > 30000);
+                assert_true(wrong < 0.013); /* half a step of 1/65500 for each of 1600 */
+                free(x), free(e), free(q);
+            }
+        }
+    }
+}
+
+/* Rows times panels against the same integers in 64 bits; and every row on its own gives the same bits. */
+static void test_product(void **state)
+{
+    static const size_t shapes[][2] = {{32, 16}, {64, 40}, {7, 18}, {384, 33}, {96, 100}};
+    (void)state;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        for (int bits = 4; bits <= 8; bits += 4) {
+            const size_t in = shapes[s][0], out = shapes[s][1], lda = in + 9, groups = in / SOTTO__GROUP;
+            if (bits == 4 && in % SOTTO__GROUP) continue;
+            float *w = floats(in * out, 0.5f), *unpacked = floats(in, 0), *bias = floats(out, 1.0f);
+            sotto__packed b = packed(w, in, out, 1, bits);
+            int16_t *a = calloc(13 * lda, sizeof *a);
+            int32_t *sums = calloc(13 * groups + 1, sizeof *sums);
+            float a_scale[13];
+            for (size_t r = 0; r < 13; r++) {
+                a_scale[r] = 0.01f * (uniform() + 1.5f);
+                for (size_t i = 0; i < in; i++) a[r * lda + i] = (int16_t)(3000 * uniform());
+                for (size_t i = 0; i < groups * SOTTO__GROUP; i++)
+                    sums[r * groups + i / SOTTO__GROUP] += a[r * lda + i];
+            }
+            for (size_t t = 0; t < n_tables; t++) {
+                for (size_t rows = 1; rows <= 13; rows++) {
+                    const size_t ldc = out + 3;
+                    float *c = floats(rows * ldc, 1.0f), *before = malloc(rows * ldc * sizeof *c),
+                          *one = floats(out, 0);
+                    memcpy(before, c, rows * ldc * sizeof *c);
+                    const bool add_to = rows % 2;
+                    sotto__product g = {.a = a,
+                                        .lda = lda,
+                                        .rows = rows,
+                                        .a_scale = a_scale,
+                                        .a_sums = sums,
+                                        .b = &b,
+                                        .bias = rows % 3 ? bias : NULL,
+                                        .c = c,
+                                        .ldc = ldc,
+                                        .add_to = add_to};
+                    tables[t]->product(&g, 0, 1);
+                    tables[t]->product(&g, 1, sotto__panels(out) - 1);
+                    for (size_t o = 0; o < out; o++) {
+                        sotto__unpack_row(&b, o, unpacked);
+                        for (size_t r = 0; r < rows; r++) {
+                            double want = g.bias ? bias[o] : 0, mass = fabs(want);
+                            for (size_t i = 0; i < in; i++) {
+                                want += (double)a_scale[r] * a[r * lda + i] * unpacked[i];
+                                mass += fabs((double)a_scale[r] * a[r * lda + i] * unpacked[i]);
+                            }
+                            if (add_to) want += before[r * ldc + o];
+                            if (fabs(c[r * ldc + o] - want) > 1e-6 * mass + 1e-6)
+                                fail_msg("%s, %d bits, %zu x %zu, row %zu of %zu, output %zu: %g, expected %g",
+                                         tables[t]->name, bits, in, out, r, rows, o, (double)c[r * ldc + o], want);
+                        }
+                    }
+                    for (size_t r = 0; r < rows; r++) { /* nothing behind a row is touched; alone = among others */
+                        assert_memory_equal(c + r * ldc + out, before + r * ldc + out, 3 * sizeof *c);
+                        memcpy(one, before + r * ldc, out * sizeof *one);
+                        g.a = a + r * lda, g.a_scale = a_scale + r, g.a_sums = sums + r * groups;
+                        g.rows = 1, g.c = one;
+                        tables[t]->product(&g, 0, sotto__panels(out));
+                        assert_memory_equal(one, c + r * ldc, out * sizeof *one);
+                    }
+                    free(c), free(before), free(one);
+                }
+            }
+            release(&b);
+            free(w), free(unpacked), free(bias), free(a), free(sums);
+        }
+    }
+}
+
+/* The largest values there can be stay inside 32 bits. */
+static void test_limits(void **state)
+{
+    (void)state;
+    for (int bits = 4; bits <= 8; bits += 4) {
+        const size_t in = 8192;
+        float *w = floats(in * 16, 0), *y = floats(in, 0), c[16];
+        for (size_t i = 0; i < in * 16; i++) w[i] = -1.0f;
+        sotto__packed b = packed(w, in, 16, 1, bits);
+        int16_t *a = sotto__aligned(in, sizeof *a);
+        int32_t *sums = sotto__aligned(in / SOTTO__GROUP, sizeof *sums);
+        const float limit = sotto__activation_limit(in, bits), one = 1.0f;
+        for (size_t i = 0; i < in; i++) a[i] = (int16_t)limit;
+        for (size_t i = 0; i < in / SOTTO__GROUP; i++) sums[i] = (int32_t)limit * SOTTO__GROUP;
+        assert_true(limit > 1000);
+        sotto__unpack_row(&b, 3, y);
+        assert_float_equal(y[0], -1.0f, 0.01);
+        for (size_t t = 0; t < n_tables; t++) {
+            const sotto__product g = {
+                .a = a, .lda = in, .rows = 1, .a_scale = &one, .a_sums = sums, .b = &b, .c = c, .ldc = 16};
+            tables[t]->product(&g, 0, 1);
+            for (size_t o = 0; o < 16; o++)
+                assert_float_equal(c[o] / ((double)in * (double)limit * (double)y[0]), 1.0, 1e-5);
+        }
+        release(&b);
+        free(w), free(y), free(a), free(sums);
+    }
+}
+
+static double relative(const float *got, const float *want, size_t n)
+{
+    double error = 0, power = 0;
+    for (size_t i = 0; i < n; i++) {
+        error += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+        power += (double)want[i] * want[i];
+    }
+    return sqrt(error / (power > 0 ? power : 1));
+}
+
+/* Packed, half and float forms of one layer: close to each other, epilogues, taps and norms alike. */
+static void test_layers(void **state)
+{
+    static const size_t shapes[][3] = {{1, 64, 129}, {5, 96, 31}, {13, 64, 64}, {200, 32, 96}, {401, 64, 17}};
+    sotto__pool *pool = NULL;
+    (void)state;
+    assert_int_equal(sotto__pool_create(&pool, 3, NULL), SOTTO_OK);
+    for (size_t t = 0; t < n_tables; t++) {
+        sotto__nn nn = {.ops = tables[t], .pool = pool};
+        assert_int_equal(sotto__nn_reserve(&nn, 100, 3 * 96, sotto__half_scratch(3 * 96), NULL), SOTTO_OK);
+        for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+            const size_t rows = shapes[s][0], in = shapes[s][1], out = shapes[s][2];
+            for (int e = 0; e < 6; e++) {
+                const size_t taps = rows > 12 && e >= 3 ? 3 : 1, ldx = taps == 3 ? 2 * in : in;
+                float *w = floats(3 * in * out, 0.3f), *b = floats(out, 1.0f), *x = floats(rows * ldx + 3 * in, 1.0f);
+                float *start = floats(rows * out, 1.0f), *plain = floats(rows * out, 0), *y = floats(rows * out, 0);
+                float *xn = floats(rows * in, 0), *gamma = floats(in, 1.0f), *beta = floats(in, 1.0f);
+                uint16_t *half = sotto__aligned(3 * in * out, sizeof *half);
+                const sotto__norm norm = {gamma, beta, in};
+                const sotto__epilogue epilogue = (sotto__epilogue)(e % 3);
+                for (size_t i = 0; i < 3 * in * out; i++) { /* a value that half precision holds exactly */
+                    __extension__ _Float16 h = (_Float16)w[i];
+                    memcpy(half + i, &h, sizeof h);
+                    w[i] = (float)h;
+                }
+                const sotto__linear l = {.weight = w, .bias = e % 2 ? b : NULL, .in = in, .out = out, .taps = taps};
+                for (int form = 0; form < 3; form++) {
+                    static const double bounds[] = {1e-6, 0.01, 0.15};
+                    sotto__linear other = l;
+                    other.weight = NULL;
+                    if (form == 0)
+                        other.half = half;
+                    else
+                        other.packed = packed(w, in, out, taps, form == 1 ? 8 : 4);
+                    memcpy(plain, start, rows * out * sizeof *y);
+                    memcpy(y, start, rows * out * sizeof *y);
+                    if (taps == 1 && e >= 3) {
+                        sotto__norm_linear_run(&nn, &norm, &l, x, rows, xn, plain, out, epilogue);
+                        sotto__norm_linear_run(&nn, &norm, &other, x, rows, xn, y, out, epilogue);
+                    } else {
+                        sotto__linear_run(&nn, &l, x, ldx, rows, plain, out, epilogue);
+                        sotto__linear_run(&nn, &other, x, ldx, rows, y, out, epilogue);
+                    }
+                    const double off = relative(y, plain, rows * out);
+                    if (off > bounds[form])
+                        fail_msg("%s, form %d, %zu rows, %zu -> %zu, case %d: off by %g", tables[t]->name, form, rows,
+                                 in, out, e, off);
+                    if (form) release(&other.packed);
+                }
+                free(w), free(b), free(x), free(start), free(plain), free(y), free(xn), free(gamma), free(beta);
+                free(half);
+            }
+        }
+        sotto__nn_release(&nn);
+    }
+    sotto__pool_free(pool);
+}
+
+static void test_attention(void **state)
+{
+    enum { HEADS = 3, KEYS = 151 };
+    static const size_t queries[] = {1, 2, 47, 64, 65, 150}, widths[] = {64, 8, 20};
+    sotto__pool *pool = NULL;
+    (void)state;
+    assert_int_equal(sotto__pool_create(&pool, 2, NULL), SOTTO_OK);
+    for (size_t t = 0; t < n_tables; t++) {
+        const sotto__nn nn = {.ops = tables[t], .pool = pool};
+        for (size_t c = 0; c < 36; c++) {
+            const size_t rows = queries[c % 6], w = widths[c / 6 % 3], d = HEADS * w;
+            const int bits = c < 18 ? 16 : 8;
+            float *q = floats(KEYS * d, 2.0f), *k = floats(KEYS * d, 1.0f), *v = floats(KEYS * d, 2.0f);
+            float *want = floats(rows * d, 0), *out = floats(rows * d, 0), *bias = floats(KEYS, 1.0f);
+            float *raw = floats(rows * KEYS, 0), *raw_want = floats(rows * KEYS, 0);
+            float *scratch = sotto__aligned(2 * sotto__attention_scratch(KEYS), sizeof(float));
+            sotto__packed *kv = sotto__aligned(sotto__kv_bytes(KEYS, HEADS, w, bits), 1);
+            float *raws[HEADS] = {NULL, raw_want, NULL};
+            sotto__attention a = {.q = q,
+                                  .k = k,
+                                  .v = v,
+                                  .out = want,
+                                  .ldq = d,
+                                  .ldo = d,
+                                  .k_head = w,
+                                  .k_row = d,
+                                  .v_head = w,
+                                  .v_row = d,
+                                  .rows = rows,
+                                  .keys = KEYS,
+                                  .key_bias = c % 2 ? bias : NULL,
+                                  .raw = c % 5 ? NULL : raws,
+                                  .raw_ld = KEYS};
+            sotto__attention_run(&nn, &a, 1, HEADS, w, scratch, sotto__attention_scratch(KEYS));
+            sotto__kv_pack(&nn, kv, k, v, d, KEYS, HEADS, w, bits);
+            a.packed_k = kv, a.packed_v = kv + HEADS, a.out = out, a.k = a.v = NULL;
+            raws[1] = raw;
+            sotto__attention_run(&nn, &a, 1, HEADS, w, scratch, sotto__attention_scratch(KEYS));
+            const double off = relative(out, want, rows * d), bound = bits == 16 ? 1e-3 : 2e-2;
+            if (off > bound)
+                fail_msg("%s, %d bits, %zu rows, width %zu: off by %g", tables[t]->name, bits, rows, w, off);
+            if (a.raw) assert_true(relative(raw, raw_want, rows * KEYS) < bound);
+            free(q), free(k), free(v), free(want), free(out), free(bias), free(raw), free(raw_want);
+            free(scratch), free(kv);
+        }
+    }
+    sotto__pool_free(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pack),      cmocka_unit_test(test_quantise), cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_product),   cmocka_unit_test(test_limits),   cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_attention),
+    };
+    sotto__gemm_init();
+    n_tables = sotto__ops_all(tables, SOTTO__ISAS);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
