@@ -86,8 +86,7 @@ sotto_status models_resolve(const char *name, char **out, sotto_error *err)
 
 sotto_precision models_precision(int name)
 {
-    static const sotto_precision precisions[] = {SOTTO_PRECISION_AUTO, SOTTO_PRECISION_F32, SOTTO_PRECISION_F16,
-                                                 SOTTO_PRECISION_INT8, SOTTO_PRECISION_INT4};
-    return name >= 0 && (size_t)name < sizeof precisions / sizeof *precisions ? precisions[name]
-                                                                             : SOTTO_PRECISION_AUTO;
+    static const sotto_precision precisions[] = {SOTTO_PRECISION_AUTO,  SOTTO_PRECISION_F32,  SOTTO_PRECISION_F16,
+                                                 SOTTO_PRECISION_INT16, SOTTO_PRECISION_INT8, SOTTO_PRECISION_INT4};
+    return name >= 0 && (size_t)name < sizeof precisions / sizeof *precisions ? precisions[name] : SOTTO_PRECISION_AUTO;
 }

@@ -15,7 +15,7 @@
 SOTTO_MUST_USE sotto_status models_resolve(const char *name, char **out, sotto_error *err);
 
 /* Names for the option --precision, and the library's value for each of them. */
-#define MODELS_PRECISIONS "auto|f32|f16|int8|int4"
+#define MODELS_PRECISIONS "auto|f32|f16|int16|int8|int4"
 sotto_precision models_precision(int name);
 
 /* Not a path: letters, digits, '.', '-', '_' only, and no '.' at the start. */

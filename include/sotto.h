@@ -148,6 +148,7 @@ typedef enum sotto_stage {
     X(SOTTO_PRECISION_F32, "f32", 32)                                                                                  \
     X(SOTTO_PRECISION_F16, "f16", 16)                                                                                  \
     X(SOTTO_PRECISION_BF16, "bf16", 16)                                                                                \
+    X(SOTTO_PRECISION_INT16, "int16", 16)                                                                              \
     X(SOTTO_PRECISION_INT8, "int8", 8)                                                                                 \
     X(SOTTO_PRECISION_INT4, "int4", 4)
 
@@ -194,8 +195,8 @@ typedef struct sotto_model sotto_model;
 typedef struct sotto_model_options {
     size_t size;
     int32_t threads; /* worker threads; 0 = the processors of this process's affinity mask */
-    sotto_precision precision; /* of the weights in memory: F32, F16, INT8 (encoder and decoder), INT4 (the decoder's,
-                                  with INT8 in the encoder) or AUTO, which is INT8 */
+    sotto_precision precision; /* of the weights in memory: F32, F16, INT16, INT8, INT4 (in decoder layers; INT8
+                                  elsewhere) or AUTO, which is INT8 */
 } sotto_model_options;
 
 SOTTO_API void sotto_model_options_default(sotto_model_options *options);

@@ -26,18 +26,17 @@ void sotto__widen(const sotto__ops *ops, const sotto__tensor *t, size_t first, s
 
 /* ---- layout ---- */
 
-/* By precision: the form of the encoder's matrices, and of the decoder's and the vocabulary's. Where 4 bits do not fit
- * (inputs not in groups of 32), 8 are taken. */
-static const struct {
-    sotto__form encoder, decoder;
-} forms[SOTTO_PRECISION_COUNT] = {
-    [SOTTO_PRECISION_F32] = {SOTTO__FLOATS, SOTTO__FLOATS},
-    [SOTTO_PRECISION_F16] = {SOTTO__HALVES, SOTTO__HALVES},
-    [SOTTO_PRECISION_INT8] = {SOTTO__PACKED8, SOTTO__PACKED8},
-    [SOTTO_PRECISION_INT4] = {SOTTO__PACKED8, SOTTO__PACKED4},
+/* By precision: the form of the matrices of encoder, decoder and vocabulary. Where 4 bits do not fit (inputs not in
+ * groups of 32), 8 are taken. */
+static const sotto__form forms[SOTTO_PRECISION_COUNT][SOTTO__PLACES] = {
+    [SOTTO_PRECISION_F32] = {SOTTO__FLOATS, SOTTO__FLOATS, SOTTO__FLOATS},
+    [SOTTO_PRECISION_F16] = {SOTTO__HALVES, SOTTO__HALVES, SOTTO__HALVES},
+    [SOTTO_PRECISION_INT16] = {SOTTO__PACKED16, SOTTO__PACKED16, SOTTO__PACKED16},
+    [SOTTO_PRECISION_INT8] = {SOTTO__PACKED8, SOTTO__PACKED8, SOTTO__PACKED8},
+    [SOTTO_PRECISION_INT4] = {SOTTO__PACKED8, SOTTO__PACKED4, SOTTO__PACKED8},
 };
 
-static int bits_of(sotto__form form) { return form == SOTTO__PACKED4 ? 4 : 8; }
+static int bits_of(sotto__form form) { return form == SOTTO__PACKED4 ? 4 : form == SOTTO__PACKED8 ? 8 : 16; }
 
 /* A matrix that the file holds as one half-precision tensor in our order is used where it lies. */
 static bool lies_in_file(const sotto__field *f)
@@ -57,8 +56,8 @@ static void lay_out(sotto_model *m, const sotto__fields *fields)
         const sotto__linear *l = f->linear;
         size_t scales = 0;
         f->form = SOTTO__FLOATS;
-        if (l) f->form = f->decoder ? forms[m->precision].decoder : forms[m->precision].encoder;
-        if (f->form == SOTTO__PACKED4 && l->taps * l->in % SOTTO__GROUP) f->form = SOTTO__PACKED8;
+        if (l) f->form = forms[m->precision][f->place];
+        if (f->form == SOTTO__PACKED4 && l->taps * l->in % SOTTO__GROUP4) f->form = SOTTO__PACKED8;
         switch (f->form) {
         case SOTTO__FLOATS:
             f->bytes = f->size * sizeof(float);
@@ -71,7 +70,9 @@ static void lay_out(sotto_model *m, const sotto__fields *fields)
         default:
             f->bytes = sotto__packed_bytes(l->taps * l->in, l->out, bits_of(f->form));
             scales = sotto__packed_scales(l->taps * l->in, l->out, bits_of(f->form)) * sizeof(float);
-            resident[f->form == SOTTO__PACKED4 ? SOTTO_PRECISION_INT4 : SOTTO_PRECISION_INT8] += f->bytes;
+            resident[f->form == SOTTO__PACKED4   ? SOTTO_PRECISION_INT4
+                     : f->form == SOTTO__PACKED8 ? SOTTO_PRECISION_INT8
+                                                 : SOTTO_PRECISION_INT16] += f->bytes;
             resident[SOTTO_PRECISION_F32] += scales;
             break;
         }
@@ -96,11 +97,8 @@ static void point(const sotto_model *m, const sotto__fields *fields)
             l->half = lies_in_file(f) ? f->slice[0]->data : data;
             break;
         default:
-            l->packed = (sotto__packed){.data = data,
-                                        .scale = (const float *)(const void *)(m->arena + f->scales_at),
-                                        .in = l->taps * l->in,
-                                        .out = l->out,
-                                        .bits = bits_of(f->form)};
+            l->packed = sotto__packed_weights(data, (const float *)(const void *)(m->arena + f->scales_at),
+                                              l->taps * l->in, l->out, bits_of(f->form));
             break;
         }
     }
@@ -180,11 +178,15 @@ static void fill(void *arg, size_t index, int thread)
     const size_t n = l->out - o < SOTTO__PANEL ? l->out - o : SOTTO__PANEL;
     float *rows = j->rows + (size_t)thread * j->stride;
     fetch(ops, f, o, n, rows);
-    if (f->form == SOTTO__PACKED8) {
-        float *scale = (float *)(void *)(j->model->arena + f->scales_at) + o;
+    if (f->form == SOTTO__PACKED8 || f->form == SOTTO__PACKED16) {
+        const sotto__packed *p = &l->packed;
         int16_t *row = (int16_t *)(void *)(rows + SOTTO__PANEL * width);
-        ops->pack_keys(data + panel * sotto__packed_bytes(width, SOTTO__PANEL, 8), scale, rows, width, n, width, 8,
-                       row);
+        float *scale = (float *)(void *)(j->model->arena + f->scales_at);
+        scale += panel * sotto__packed_scales(width, SOTTO__PANEL, p->bits);
+        data += panel * sotto__packed_bytes(width, SOTTO__PANEL, p->bits);
+        for (size_t i = 0; i < width; i += p->group, scale += SOTTO__PANEL)
+            ops->pack_rows(data + i * SOTTO__PANEL * (size_t)(p->bits / 8), scale, rows + i, width, n,
+                           width - i < p->group ? width - i : p->group, p->bits, (float)p->largest, row);
     } else if (f->form == SOTTO__PACKED4) {
         float *scale = (float *)(void *)(j->model->arena + f->scales_at);
         sotto__pack(data + panel * sotto__packed_bytes(width, SOTTO__PANEL, 4),
@@ -228,16 +230,14 @@ static sotto_status fill_all(const sotto_model *m, const sotto__fields *fields, 
 
 sotto_status sotto__arena_fill(sotto_model *m, const sotto__weights *w, const sotto__fields *fields, sotto_error *err)
 {
-    sotto_status st;
     (void)w;
     lay_out(m, fields);
     void *memory = mmap(NULL, m->arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return sotto__fail_nomem(err, "model parameters");
     m->arena = memory;
     madvise(memory, m->arena_bytes, MADV_HUGEPAGE); /* fewer faults while filling; failing is fine */
-    st = fill_all(m, fields, err);
     point(m, fields);
-    return st;
+    return fill_all(m, fields, err);
 }
 
 void sotto__arena_release(sotto_model *m)

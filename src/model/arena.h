@@ -6,14 +6,16 @@
 
 #include "model/model.h"
 
-typedef enum sotto__form { SOTTO__FLOATS, SOTTO__HALVES, SOTTO__PACKED8, SOTTO__PACKED4 } sotto__form;
+typedef enum sotto__form { SOTTO__FLOATS, SOTTO__HALVES, SOTTO__PACKED16, SOTTO__PACKED8, SOTTO__PACKED4 } sotto__form;
+
+typedef enum sotto__place { SOTTO__IN_ENCODER, SOTTO__IN_DECODER, SOTTO__IN_VOCABULARY, SOTTO__PLACES } sotto__place;
 
 /* A vector, or the weights of a layer. */
 typedef struct sotto__field {
     const float **to;              /* the pointer in params or a block */
     size_t size;                   /* values */
     sotto__linear *linear;         /* the layer whose weights it is; NULL = a vector */
-    bool decoder;                  /* a decoder layer's, or the vocabulary's */
+    sotto__place place;            /* of a layer */
     const sotto__tensor *slice[3]; /* tensors that it is made of, along its first dimension; NULL = zeros */
     int slices;
     /* set by sotto__arena_fill */

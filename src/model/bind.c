@@ -208,7 +208,9 @@ static sotto_status list_fields(struct binder *b, sotto_error *err)
                 row->part == SOTTO_PART_DECODER_POSITIONS)
                 continue;
             one->linear = (sotto__linear *)(void *)((char *)one->to - offsetof(sotto__linear, weight));
-            one->decoder = row->where == DECODER || row->part == SOTTO_PART_TOKEN_EMBEDDING;
+            one->place = row->part == SOTTO_PART_TOKEN_EMBEDDING ? SOTTO__IN_VOCABULARY
+                         : row->where == DECODER                 ? SOTTO__IN_DECODER
+                                                                 : SOTTO__IN_ENCODER;
         }
     }
     return SOTTO_OK;

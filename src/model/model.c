@@ -122,12 +122,14 @@ static sotto_status set_precision(sotto_model *m, sotto_precision precision, sot
         break;
     case SOTTO_PRECISION_F32:
     case SOTTO_PRECISION_F16:
+    case SOTTO_PRECISION_INT16:
     case SOTTO_PRECISION_INT8:
     case SOTTO_PRECISION_INT4:
         m->precision = precision;
         break;
     default:
-        return sotto__fail(err, SOTTO_EINVAL, "precision is %d, expected auto, f32, f16, int8 or int4", (int)precision);
+        return sotto__fail(err, SOTTO_EINVAL, "precision is %d, expected auto, f32, f16, int16, int8 or int4",
+                           (int)precision);
     }
     m->info.precision = m->precision;
     return SOTTO_OK;

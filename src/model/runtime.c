@@ -93,7 +93,7 @@ void sotto__runtime_touched(const sotto__runtime *rt, uint64_t out[SOTTO_PART_CO
 bool sotto__packs_attention(const sotto_model *m)
 {
     enum { MAX_WIDTH = 256 };
-    return m->precision >= SOTTO_PRECISION_INT8 && m->info.n_audio_state / m->info.n_audio_head <= MAX_WIDTH &&
+    return m->precision >= SOTTO_PRECISION_INT16 && m->info.n_audio_state / m->info.n_audio_head <= MAX_WIDTH &&
            m->info.n_text_state / m->info.n_text_head <= MAX_WIDTH;
 }
 

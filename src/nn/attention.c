@@ -27,7 +27,7 @@ static void packed_block(const struct job *j, const sotto__attention *a, size_t 
     const size_t ld = (a->keys + 31) / 32 * 32, ldw = (j->width + 1) / 2 * 2;
     int16_t *weights = (int16_t *)(void *)(scores + SOTTO__ATTENTION_ROWS * ld), q[SOTTO__ATTENTION_ROWS * MAX_WIDTH];
     float scale[SOTTO__ATTENTION_ROWS];
-    const float limit = sotto__activation_limit(j->width, a->packed_k[head].bits);
+    const float limit = sotto__activation_limit(&a->packed_k[head]);
     for (size_t r = 0; r < rows; r++)
         scale[r] = j->scale * ops->quantise(q + r * ldw, a->q + (r0 + r) * a->ldq + head * j->width, j->width, limit);
     sotto__product g = {.a = q,
@@ -127,7 +127,7 @@ static size_t aligned_64(size_t bytes) { return (bytes + 63) / 64 * 64; }
 static size_t matrix_bytes(size_t in, size_t out, int bits)
 {
     return aligned_64(sotto__packed_bytes(in, out, bits)) +
-           aligned_64(sotto__packed_scales(in, out, bits) * sizeof(float));
+           aligned_64(sotto__panels(out) * SOTTO__PANEL * sizeof(float)); /* one group */
 }
 
 size_t sotto__kv_bytes(size_t keys, size_t heads, size_t width, int bits)
@@ -138,7 +138,8 @@ size_t sotto__kv_bytes(size_t keys, size_t heads, size_t width, int bits)
 
 static unsigned char *place_matrix(sotto__packed *p, unsigned char *at, size_t in, size_t out, int bits)
 {
-    *p = (sotto__packed){.data = at, .in = in, .out = out, .bits = bits};
+    *p = (sotto__packed){
+        .data = at, .in = in, .out = out, .group = in, .bits = bits, .largest = bits == 8 ? 127 : 32767};
     p->scale = (const float *)(void *)(at + aligned_64(sotto__packed_bytes(in, out, bits)));
     return at + matrix_bytes(in, out, bits);
 }
@@ -160,9 +161,10 @@ static void pack_panel(void *arg, size_t index, int thread)
     int16_t row[MAX_WIDTH];
     (void)thread;
     if (values)
-        j->nn->ops->pack_values(data, scale, j->v + head * j->width + first, j->ldx, j->keys, n, j->bits);
+        j->nn->ops->pack_columns(data, scale, j->v + head * j->width + first, j->ldx, j->keys, n, j->bits);
     else
-        j->nn->ops->pack_keys(data, scale, j->k + first * j->ldx + head * j->width, j->ldx, n, j->width, j->bits, row);
+        j->nn->ops->pack_rows(data, scale, j->k + first * j->ldx + head * j->width, j->ldx, n, j->width, j->bits,
+                              (float)p->largest, row);
 }
 
 void sotto__kv_pack(const sotto__nn *nn, sotto__packed *memory, const float *k, const float *v, size_t ldx, size_t keys,

@@ -23,7 +23,7 @@ sotto_status sotto__nn_reserve(sotto__nn *nn, size_t rows, size_t width, size_t 
     nn->act_values = rows * lda;
     nn->act = sotto__aligned(nn->act_values, sizeof *nn->act);
     nn->act_scale = sotto__aligned(rows, sizeof *nn->act_scale);
-    nn->act_sums = sotto__aligned(nn->act_values / SOTTO__GROUP + 1, sizeof *nn->act_sums);
+    nn->act_sums = sotto__aligned(nn->act_values / SOTTO__GROUP4 + 1, sizeof *nn->act_sums);
     nn->scratch = sotto__aligned(threads * nn->scratch_stride, sizeof *nn->scratch);
     if (nn->act && nn->act_scale && nn->act_sums && nn->scratch) return SOTTO_OK;
     sotto__nn_release(nn);
@@ -69,10 +69,10 @@ static void quantise_rows(void *arg, size_t index, int thread)
         }
         nn->act_scale[r] = nn->ops->quantise(q, x, j->in, j->limit);
         if (j->layer->packed.bits == 4) {
-            const size_t groups = j->in / SOTTO__GROUP;
+            const size_t groups = j->in / SOTTO__GROUP4;
             for (size_t g = 0; g < groups; g++) {
                 int32_t sum = 0;
-                for (size_t i = 0; i < SOTTO__GROUP; i++) sum += q[g * SOTTO__GROUP + i];
+                for (size_t i = 0; i < SOTTO__GROUP4; i++) sum += q[g * SOTTO__GROUP4 + i];
                 nn->act_sums[r * groups + g] = sum;
             }
         }
@@ -89,7 +89,7 @@ static void multiply(void *arg, size_t index, int thread)
                               .lda = j->lda,
                               .rows = rows,
                               .a_scale = j->nn->act_scale + r0,
-                              .a_sums = j->nn->act_sums + r0 * (j->in / SOTTO__GROUP),
+                              .a_sums = j->nn->act_sums + r0 * (j->in / SOTTO__GROUP4),
                               .b = &j->layer->packed,
                               .bias = j->layer->bias,
                               .c = j->y + r0 * j->ldy,
@@ -124,7 +124,7 @@ void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto
     struct job j = {.nn = nn, .norm = norm, .layer = layer, .ldx = ldx, .ldy = ldy, .epilogue = epilogue};
     j.in = layer->taps * layer->in;
     j.lda = (j.in + 31) / 32 * 32;
-    j.limit = sotto__activation_limit(j.in, layer->packed.bits);
+    j.limit = sotto__activation_limit(&layer->packed);
     size_t most = nn->act_values / j.lda;
     if (most > nn->act_rows) most = nn->act_rows;
     for (size_t r = 0; r < rows; r += j.rows) {

@@ -55,12 +55,12 @@ typedef struct sotto__ops {
     /* q[n] = round(x[n] / scale), largest magnitude `limit`; returns scale. q[n …] = 0 up to the next even n. A row of
      * zeros, or with a value that is not finite, gives zeros. */
     float (*quantise)(int16_t *q, const float *x, size_t n, float limit);
-    /* One panel of keys for scores: n <= 16 rows x[n, width] (stride ldx), each an output with a scale of its own. bits
-     * 8 or 16; `row` is scratch of width rounded up to even. data: sotto__packed_bytes(width, 16, bits). */
-    void (*pack_keys)(void *data, float *scale, const float *x, size_t ldx, size_t n, size_t width, int bits,
-                      int16_t *row);
-    /* One panel of values for weighted sums: outputs are 16 columns of x[keys, …], inputs its rows. */
-    void (*pack_values)(void *data, float *scale, const float *x, size_t ldx, size_t keys, size_t columns, int bits);
+    /* One group of a panel of outputs: n <= 16 rows x[n, width] (stride ldx), each with a scale of its own that maps
+     * its largest value to `limit`. bits 8 or 16; `row` is scratch of width rounded up to even. */
+    void (*pack_rows)(void *data, float *scale, const float *x, size_t ldx, size_t n, size_t width, int bits,
+                      float limit, int16_t *row);
+    /* One panel of one group, outputs being 16 (or fewer) columns of x[keys, …], inputs its rows. */
+    void (*pack_columns)(void *data, float *scale, const float *x, size_t ldx, size_t keys, size_t columns, int bits);
     /* Panels first … first + n - 1 of a product. */
     void (*product)(const sotto__product *p, size_t first, size_t n);
     /* sum of a[i] * b[i] */

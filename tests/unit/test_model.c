@@ -135,6 +135,7 @@ static void test_precisions(void **state)
         sotto_precision precision;
         double bound;
     } cases[] = {{SOTTO_PRECISION_F16, 1e-5},
+                 {SOTTO_PRECISION_INT16, 0.01},
                  {SOTTO_PRECISION_INT8, 0.02},
                  {SOTTO_PRECISION_INT4, 0.2},
                  {SOTTO_PRECISION_AUTO, 0.02}};

@@ -35,7 +35,7 @@ static sotto__packed packed(const float *w, size_t in, size_t out, size_t taps, 
     void *data = sotto__aligned(sotto__packed_bytes(taps * in, out, bits) + 64, 1);
     float *scale = sotto__aligned(sotto__packed_scales(taps * in, out, bits) + 16, sizeof *scale);
     for (size_t p = 0; p < sotto__panels(out); p++) sotto__pack(data, scale, w, in, out, taps, bits, p);
-    return (sotto__packed){data, scale, taps * in, out, bits};
+    return sotto__packed_weights(data, scale, taps * in, out, bits);
 }
 
 static void release(sotto__packed *p)
@@ -50,8 +50,8 @@ static void test_pack(void **state)
     (void)state;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         const size_t in = shapes[s][0], out = shapes[s][1];
-        for (int bits = 4; bits <= 8; bits += 4) {
-            if (bits == 4 && in % SOTTO__GROUP) continue;
+        for (int bits = 4; bits <= 16; bits *= 2) {
+            if (bits == 4 && in % SOTTO__GROUP4) continue;
             float *w = floats(in * out, 0.5f), *y = floats(in, 0);
             sotto__packed p = packed(w, in, out, 1, bits);
             double error = 0, power = 0;
@@ -61,23 +61,27 @@ static void test_pack(void **state)
                 sotto__unpack_row(&p, o, y);
                 for (size_t i = 0; i < in; i++) {
                     const double e = fabs((double)y[i] - w[o * in + i]);
-                    assert_true(e <= largest * (bits == 8 ? 0.5001 / 127 : 0.2));
+                    assert_true(e <= largest * (bits == 16 ? 0.5001 / 4095 : bits == 8 ? 0.5001 / 127 : 0.2));
                     error += e * e;
                     power += (double)w[o * in + i] * w[o * in + i];
                 }
             }
-            if (in > 1) assert_true(sqrt(error / power) < (bits == 8 ? 0.005 : 0.09));
+            if (in > 1) assert_true(sqrt(error / power) < (bits == 16 ? 2e-4 : bits == 8 ? 0.005 : 0.09));
             /* The kernel that models are packed with writes the same bytes. */
-            for (size_t t = 0; bits == 8 && t < n_tables; t++) {
-                const size_t bytes = sotto__packed_bytes(in, SOTTO__PANEL, 8), panel = (out - 1) / SOTTO__PANEL;
+            for (size_t t = 0; bits >= 8 && t < n_tables; t++) {
+                const size_t bytes = sotto__packed_bytes(in, SOTTO__PANEL, bits), panel = (out - 1) / SOTTO__PANEL;
+                const size_t scales = sotto__packed_scales(in, SOTTO__PANEL, bits);
                 int8_t *other = sotto__aligned(bytes + 64, 1);
-                float scale[SOTTO__PANEL];
+                float *scale = floats(scales, 0);
                 int16_t row[128];
                 const size_t first = panel * SOTTO__PANEL;
-                tables[t]->pack_keys(other, scale, w + first * in, in, out - first, in, 8, row);
+                for (size_t i = 0; i < in; i += p.group)
+                    tables[t]->pack_rows(other + i * SOTTO__PANEL * (size_t)bits / 8,
+                                         scale + i / p.group * SOTTO__PANEL, w + first * in + i, in, out - first,
+                                         in - i < p.group ? in - i : p.group, bits, (float)p.largest, row);
                 assert_memory_equal(other, (const int8_t *)p.data + panel * bytes, bytes);
-                for (size_t j = 0; first + j < out; j++) assert_true(scale[j] == p.scale[first + j]);
-                free(other);
+                assert_memory_equal(scale, p.scale + panel * scales, scales * sizeof *scale);
+                free(other), free(scale);
             }
             release(&p);
             free(w), free(y);
@@ -145,9 +149,9 @@ static void test_product(void **state)
     static const size_t shapes[][2] = {{32, 16}, {64, 40}, {7, 18}, {384, 33}, {96, 100}};
     (void)state;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        for (int bits = 4; bits <= 8; bits += 4) {
-            const size_t in = shapes[s][0], out = shapes[s][1], lda = in + 9, groups = in / SOTTO__GROUP;
-            if (bits == 4 && in % SOTTO__GROUP) continue;
+        for (int bits = 4; bits <= 16; bits *= 2) {
+            const size_t in = shapes[s][0], out = shapes[s][1], lda = in + 9, groups = in / SOTTO__GROUP4;
+            if (bits == 4 && in % SOTTO__GROUP4) continue;
             float *w = floats(in * out, 0.5f), *unpacked = floats(in, 0), *bias = floats(out, 1.0f);
             sotto__packed b = packed(w, in, out, 1, bits);
             int16_t *a = calloc(13 * lda, sizeof *a);
@@ -156,8 +160,8 @@ static void test_product(void **state)
             for (size_t r = 0; r < 13; r++) {
                 a_scale[r] = 0.01f * (uniform() + 1.5f);
                 for (size_t i = 0; i < in; i++) a[r * lda + i] = (int16_t)(3000 * uniform());
-                for (size_t i = 0; i < groups * SOTTO__GROUP; i++)
-                    sums[r * groups + i / SOTTO__GROUP] += a[r * lda + i];
+                for (size_t i = 0; i < groups * SOTTO__GROUP4; i++)
+                    sums[r * groups + i / SOTTO__GROUP4] += a[r * lda + i];
             }
             for (size_t t = 0; t < n_tables; t++) {
                 for (size_t rows = 1; rows <= 13; rows++) {
@@ -213,25 +217,24 @@ static void test_product(void **state)
 static void test_limits(void **state)
 {
     (void)state;
-    for (int bits = 4; bits <= 8; bits += 4) {
+    for (int bits = 4; bits <= 16; bits *= 2) {
         const size_t in = 8192;
         float *w = floats(in * 16, 0), *y = floats(in, 0), c[16];
         for (size_t i = 0; i < in * 16; i++) w[i] = -1.0f;
         sotto__packed b = packed(w, in, 16, 1, bits);
         int16_t *a = sotto__aligned(in, sizeof *a);
-        int32_t *sums = sotto__aligned(in / SOTTO__GROUP, sizeof *sums);
-        const float limit = sotto__activation_limit(in, bits), one = 1.0f;
+        int32_t *sums = sotto__aligned(in / SOTTO__GROUP4, sizeof *sums);
+        const float limit = sotto__activation_limit(&b), one = 1.0f;
         for (size_t i = 0; i < in; i++) a[i] = (int16_t)limit;
-        for (size_t i = 0; i < in / SOTTO__GROUP; i++) sums[i] = (int32_t)limit * SOTTO__GROUP;
+        for (size_t i = 0; i < in / SOTTO__GROUP4; i++) sums[i] = (int32_t)limit * SOTTO__GROUP4;
         assert_true(limit > 1000);
         sotto__unpack_row(&b, 3, y);
-        assert_float_equal(y[0], -1.0f, 0.01);
+        assert_float_equal(y[0], -1.0f, 0.01f);
         for (size_t t = 0; t < n_tables; t++) {
             const sotto__product g = {
                 .a = a, .lda = in, .rows = 1, .a_scale = &one, .a_sums = sums, .b = &b, .c = c, .ldc = 16};
             tables[t]->product(&g, 0, 1);
-            for (size_t o = 0; o < 16; o++)
-                assert_float_equal(c[o] / ((double)in * (double)limit * (double)y[0]), 1.0, 1e-5);
+            for (size_t o = 0; o < 16; o++) assert_float_equal(c[o] / ((float)in * limit * y[0]), 1.0f, 1e-5f);
         }
         release(&b);
         free(w), free(y), free(a), free(sums);
@@ -274,14 +277,14 @@ static void test_layers(void **state)
                     w[i] = (float)h;
                 }
                 const sotto__linear l = {.weight = w, .bias = e % 2 ? b : NULL, .in = in, .out = out, .taps = taps};
-                for (int form = 0; form < 3; form++) {
-                    static const double bounds[] = {1e-6, 0.01, 0.15};
+                for (int form = 0; form < 4; form++) {
+                    static const double bounds[] = {1e-6, 1e-3, 0.01, 0.15};
                     sotto__linear other = l;
                     other.weight = NULL;
                     if (form == 0)
                         other.half = half;
                     else
-                        other.packed = packed(w, in, out, taps, form == 1 ? 8 : 4);
+                        other.packed = packed(w, in, out, taps, form == 1 ? 16 : form == 2 ? 8 : 4);
                     memcpy(plain, start, rows * out * sizeof *y);
                     memcpy(y, start, rows * out * sizeof *y);
                     if (taps == 1 && e >= 3) {

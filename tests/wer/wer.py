@@ -219,7 +219,7 @@ def main() -> int:
     source.add_argument("--hyp-tsv", type=Path, help="file written by --save")
     parser.add_argument("--model", help="model for --sotto")
     parser.add_argument(
-        "--option", nargs="+", default=[], help="more options for --sotto", metavar="O"
+        "--option", action="append", default=[], metavar="O", help="for --sotto: --option=--tail-stride=4"
     )
     parser.add_argument("--beam-size", type=int, help="beam search instead of greedy")
     parser.add_argument("--threads", type=int, default=2, help="for --openai-whisper")
