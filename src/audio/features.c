@@ -31,6 +31,8 @@ struct sotto__features {
     uint64_t samples;
     bool finished;
     float max;
+    sotto__tap tap; /* or NULL */
+    void *tap_user;
 
     /* Padded signal from position 160 * frames on. The first CENTRE places wait for their reflection. */
     float buffer[BUFFER_SAMPLES];
@@ -78,6 +80,12 @@ void sotto__features_free(sotto__features *f)
 }
 
 void sotto__features_set_memory(sotto__features *f, size_t bytes) { f->memory_frames = bytes / f->frame_bytes; }
+
+void sotto__features_set_tap(sotto__features *f, sotto__tap tap, void *user)
+{
+    f->tap = tap;
+    f->tap_user = user;
+}
 
 static const char *temp_dir(void)
 {
@@ -200,6 +208,10 @@ sotto_status sotto__features_push(sotto__features *f, const float *samples, size
             return sotto__fail(err, SOTTO_EAUDIO, "sample %llu (%.3f s) is not a finite number",
                                (unsigned long long)(f->samples + i),
                                (double)(f->samples + i) / (double)SOTTO__SAMPLE_RATE);
+    }
+    if (f->tap && n > 0) {
+        sotto_status st = f->tap(samples, n, f->tap_user, err);
+        if (st != SOTTO_OK) return st;
     }
     while (n > 0) {
         size_t room = BUFFER_SAMPLES - f->buffered, take = n < room ? n : room;

@@ -33,6 +33,12 @@ void sotto__features_set_memory(sotto__features *f, size_t bytes);
 /* Appends n samples; any chunking gives bit-identical features. */
 sotto_status sotto__features_push(sotto__features *f, const float *samples, size_t n, sotto_error *err);
 
+/* Who else listens: called within push with the samples pushed, once they are known to be finite, in order and each
+ * once. What it returns other than SOTTO_OK, with `err` filled, push returns. Set before the first push; NULL = none.
+ */
+typedef sotto_status (*sotto__tap)(const float *samples, size_t n, void *user, sotto_error *err);
+void sotto__features_set_tap(sotto__features *f, sotto__tap tap, void *user);
+
 /* Ends the recording. No push after this; windows only after this. */
 sotto_status sotto__features_finish(sotto__features *f, sotto_error *err);
 

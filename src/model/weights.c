@@ -226,6 +226,17 @@ static bool recognise(const sotto__weights *w, sotto__file_format *out)
     return true;
 }
 
+/* By name, each once. */
+static sotto_status sort_tensors(sotto__weights *w, sotto_error *err)
+{
+    if (w->n_tensors) qsort(w->tensors, w->n_tensors, sizeof *w->tensors, by_name);
+    for (size_t i = 1; i < w->n_tensors; i++) {
+        if (strcmp(w->tensors[i - 1].name, w->tensors[i].name) == 0)
+            return sotto__fail(err, SOTTO_EFORMAT, "%s: tensor %s is there twice", w->file, w->tensors[i].name);
+    }
+    return SOTTO_OK;
+}
+
 sotto_status sotto__weights_open(sotto__weights **out, const char *path, sotto_error *err)
 {
     sotto_status st;
@@ -240,17 +251,33 @@ sotto_status sotto__weights_open(sotto__weights **out, const char *path, sotto_e
         goto fail;
     }
     if ((st = formats[w->format].parse(w, err)) != SOTTO_OK) goto fail;
-    if (w->n_tensors) qsort(w->tensors, w->n_tensors, sizeof *w->tensors, by_name);
-    for (size_t i = 1; i < w->n_tensors; i++) {
-        if (strcmp(w->tensors[i - 1].name, w->tensors[i].name) == 0) {
-            st = sotto__fail(err, SOTTO_EFORMAT, "%s: tensor %s is there twice", w->file, w->tensors[i].name);
-            goto fail;
-        }
-    }
+    if ((st = sort_tensors(w, err)) != SOTTO_OK) goto fail;
     *out = w;
     return SOTTO_OK;
 fail:
     sotto__weights_close(w);
+    return st;
+}
+
+sotto_status sotto__safetensors_open(sotto__weights **out, const char *file, sotto_error *err)
+{
+    sotto_status st;
+    sotto__weights *w = calloc(1, sizeof *w);
+    *out = NULL;
+    if (!w) return sotto__fail_nomem(err, "weights");
+    w->file = strdup(file);
+    if (!w->file)
+        st = sotto__fail_nomem(err, "weight file's path");
+    else if ((st = map_file(w, err)) == SOTTO_OK) {
+        if (!recognise(w, &w->format) || w->format != SOTTO__HUGGINGFACE)
+            st = sotto__fail(err, SOTTO_EFORMAT, "%s is no safetensors file", file);
+        else if ((st = sotto__parse_safetensors(w, err)) == SOTTO_OK)
+            st = sort_tensors(w, err);
+    }
+    if (st == SOTTO_OK)
+        *out = w;
+    else
+        sotto__weights_close(w);
     return st;
 }
 

@@ -44,6 +44,9 @@ typedef struct sotto__weights {
 sotto_status sotto__weights_open(sotto__weights **out, const char *path, sotto_error *err);
 void sotto__weights_close(sotto__weights *w);
 
+/* Maps one safetensors file of any network: its tensors, no config.json and no hyper-parameters. */
+sotto_status sotto__safetensors_open(sotto__weights **out, const char *file, sotto_error *err);
+
 /* The tensor of that name, or NULL. */
 const sotto__tensor *sotto__weights_find(const sotto__weights *w, const char *name);
 
@@ -58,6 +61,8 @@ sotto_status sotto__weights_add(sotto__weights *w, const char *name, size_t name
 sotto_status sotto__parse_ctranslate2(sotto__weights *w, sotto_error *err);
 sotto_status sotto__parse_ggml(sotto__weights *w, sotto_error *err);
 sotto_status sotto__parse_huggingface(sotto__weights *w, sotto_error *err);
+/* The tensors alone, as sotto__parse_huggingface reads them. */
+sotto_status sotto__parse_safetensors(sotto__weights *w, sotto_error *err);
 
 /* Bounded reading of a mapped file, little-endian. `ok` turns false at the first read past the end and stays so. */
 typedef struct sotto__reader {

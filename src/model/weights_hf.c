@@ -89,7 +89,7 @@ static sotto_status read_config(sotto__weights *w, sotto_error *err)
     return st;
 }
 
-sotto_status sotto__parse_huggingface(sotto__weights *w, sotto_error *err)
+sotto_status sotto__parse_safetensors(sotto__weights *w, sotto_error *err)
 {
     sotto__reader r = {w->map, (const unsigned char *)w->map + w->map_bytes, true};
     const uint64_t header_bytes = sotto__read_u64(&r);
@@ -112,6 +112,12 @@ sotto_status sotto__parse_huggingface(sotto__weights *w, sotto_error *err)
         if ((st = add_tensor(w, name, entry, r.at, (size_t)(r.end - r.at), err)) != SOTTO_OK) break;
     }
     json_decref(root);
+    return st;
+}
+
+sotto_status sotto__parse_huggingface(sotto__weights *w, sotto_error *err)
+{
+    sotto_status st = sotto__parse_safetensors(w, err);
     if (st == SOTTO_OK) st = read_config(w, err);
     if (st == SOTTO_OK) st = sotto__config_alignment_heads(w, "generation_config.json", err);
     return st;

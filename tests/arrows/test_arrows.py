@@ -3,7 +3,8 @@
 """Who may include whom: the arrows of docs/ARCHITECTURE.md, read from the #include lines of the tree.
 
 base <- nn <- {audio, model} <- text <- {report, out} <- sotto.c <- sotto.h <- {server, client}, and base <- token <-
-model: an open model owns its tokenizer. What looks another way is listed in EXTRA with its reason; an entry that no file needs any more fails too.
+model: an open model owns its tokenizer; {nn, model} <- vad <- sotto.c. What looks another way is listed in EXTRA with
+its reason; an entry that no file needs any more fails too.
 """
 
 import os
@@ -22,9 +23,10 @@ ARROWS = {
     "token": {"api", "base"},
     "model": {"api", "base", "nn", "token"},
     "text": {"api", "base", "nn", "audio", "token", "model"},
+    "vad": {"api", "base", "nn", "model"},
     "report": {"api", "base", "nn", "token", "model"},
     "out": {"api", "base", "token", "report"},
-    "sotto": {"api", "base", "nn", "audio", "token", "model", "text", "report", "out"},
+    "sotto": {"api", "base", "nn", "audio", "token", "model", "text", "vad", "report", "out"},
     "common": {"api"},
     "server": {"api", "common"},
     "client": {"api", "common"},
