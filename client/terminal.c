@@ -107,11 +107,14 @@ void print_report(FILE *to, const char *name, const char *report)
     print_parts(to, r);
     fprintf(to,
             "  %.0f windows (%.0f skipped), %.0f fallbacks, %.0f decoder steps; tokens: %.0f prefilled, %.0f decoded, "
-            "%.0f kept\n",
+            "%.0f kept",
             at(r, "windows", NULL), at(r, "windows_skipped", NULL), at(r, "fallbacks", NULL),
             at(r, "decoder_steps", NULL), at(r, "tokens", "prefilled"), at(r, "tokens", "decoded"),
             at(r, "tokens", "kept"));
-    fputs("  seconds:", to);
+    if (at(r, "tokens", "draft_proposed") > 0)
+        fprintf(to, ", %.0f of %.0f drafted accepted", at(r, "tokens", "draft_accepted"),
+                at(r, "tokens", "draft_proposed"));
+    fputs("\n  seconds:", to);
     json_object_foreach((json_t *)(uintptr_t)seconds, key, value)
         fprintf(to, " %s %.3f", key, json_number_value(value));
     fprintf(to, "\n  throughput: %.1f s of audio in %.2f s = %.2f audio seconds per second",

@@ -125,8 +125,8 @@ typedef enum sotto_mix {
         SOTTO_MIX_COUNT
 } sotto_mix;
 
-/* Stages that a run's seconds are divided into. `prefill` is the decoder on prompts, `decode` its single-token steps,
- * `words` the extra pass and alignment of word timestamps. */
+/* Stages that a run's seconds are divided into. `prefill` is the decoder on prompts, `decode` its steps from token to
+ * token, `words` the extra pass and alignment of word timestamps. */
 #define SOTTO_STAGE_LIST(X)                                                                                            \
     X(SOTTO_STAGE_READ, "read")                                                                                        \
     X(SOTTO_STAGE_RESAMPLE, "resample")                                                                                \
@@ -175,15 +175,17 @@ typedef struct sotto_counts {
     double stage_s[SOTTO_STAGE_COUNT];           /* seconds by stage */
     uint64_t multiply_adds[SOTTO_PART_COUNT];    /* products with that part's parameters */
     uint64_t mix_multiply_adds[SOTTO_MIX_COUNT]; /* products of activations */
-    uint64_t encoder_positions;   /* positions computed in them: 1500 each, fewer where the tail is sampled */
-    uint64_t full_window_retries; /* windows decoded again without sampling, for signs of failure */
-    uint64_t windows;             /* 30 s windows encoded */
-    uint64_t decoder_steps;       /* decoder passes (a batch of beams is one) */
-    uint64_t tokens_prefilled;    /* tokens of prompts pushed through the decoder */
-    uint64_t tokens_decoded;      /* tokens generated, all hypotheses and attempts */
-    uint64_t tokens_kept;         /* tokens in the final segments, timestamps included */
-    uint64_t fallbacks;           /* windows decoded again at a higher temperature */
-    uint64_t windows_skipped;     /* windows judged silent */
+    uint64_t encoder_positions;     /* positions computed in them: 1500 each, fewer where the tail is sampled */
+    uint64_t full_window_retries;   /* windows decoded again without sampling, for signs of failure */
+    uint64_t windows;               /* 30 s windows encoded */
+    uint64_t decoder_steps;         /* decoder passes (a batch of beams is one) */
+    uint64_t tokens_prefilled;      /* tokens of prompts pushed through the decoder */
+    uint64_t tokens_decoded;        /* tokens generated, all hypotheses and attempts */
+    uint64_t tokens_kept;           /* tokens in the final segments, timestamps included */
+    uint64_t fallbacks;             /* windows decoded again at a higher temperature */
+    uint64_t windows_skipped;       /* windows judged silent */
+    uint64_t draft_tokens_proposed; /* guessed tokens put to the decoder, see sotto_options.draft_tokens */
+    uint64_t draft_tokens_accepted; /* those that were the decoder's choice too */
 } sotto_counts;
 
 SOTTO_API void sotto_counts_add(sotto_counts *sum, const sotto_counts *one);
@@ -301,6 +303,13 @@ typedef struct sotto_options {
     int32_t
         tail_stride; /* 1 = the full 30 s window; S > 1: of the silence after a window's end only every S-th position
                         is computed, standing for S; windows that look wrong then are decoded again in full */
+    /* Speculative decoding: guessed tokens are checked several in one decoder pass. The result is the same to the bit,
+     * and the closer the guess the sooner it is there. Greedy decoding only: beams and samples pass over it. */
+    const int32_t *draft_tokens; /* NULL, or a guess at the tokens of all segments, as those of an earlier result of the
+                                    same or nearly the same audio; read during the call only */
+    size_t n_draft_tokens;
+    bool prompt_lookup; /* guess that what followed the same tokens before, in the prompt or in what was decoded so far,
+                           follows them again */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert((int)SOTTO__EXACT_ROWS <= (int)SOTTO__ATTENTION_FEW_ROWS, "attention keeps rows apart");
+
 /* The pass in flight. */
 struct pass {
     sotto__runtime *rt;

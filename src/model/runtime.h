@@ -69,6 +69,10 @@ typedef struct sotto__step {
                           * columns from the window's positions on are not written */
 } sotto__step;
 
+/* A pass of up to so many rows gives each the logits, to the bit, that passes of one row give it: drafts are checked
+ * so. */
+enum { SOTTO__EXACT_ROWS = 8 };
+
 /* One decoder pass over all steps together. Counts its seconds under `stage` (PREFILL, DECODE or WORDS), one decoder
  * step, and multiply-adds. Sequences of one call must be distinct. */
 sotto_status sotto__decoder_forward(sotto__runtime *rt, sotto__step *steps, size_t n_steps, sotto_stage stage,

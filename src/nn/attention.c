@@ -87,8 +87,9 @@ static void block_task(void *arg, size_t index, int thread)
     const float *k = a->k + head * a->k_head, *v = a->v + head * a->v_head;
     float *out = a->out + r0 * a->ldo + head * j->width;
 
-    if (rows == 1) {
-        for (size_t t = 0; t < seen; t++) scores[t] = ops->dot(q, k + t * a->k_row, j->width);
+    if (rows <= SOTTO__ATTENTION_FEW_ROWS) {
+        for (size_t t = 0; t < seen; t++)
+            for (size_t r = 0; r < rows; r++) scores[r * ld + t] = ops->dot(q + r * a->ldq, k + t * a->k_row, j->width);
     } else {
         ops->gemm_nt(rows, seen, j->width, q, a->ldq, k, a->k_row, 0.0f, scores, ld);
     }
@@ -104,9 +105,11 @@ static void block_task(void *arg, size_t index, int thread)
         ops->softmax(scores + r * ld, j->scale, a->key_bias, own);
         if (own < seen) memset(scores + r * ld + own, 0, (seen - own) * sizeof *scores);
     }
-    if (rows == 1) {
-        memset(out, 0, j->width * sizeof *out);
-        for (size_t t = 0; t < seen; t++) ops->axpy(out, scores[t], v + t * a->v_row, j->width);
+    if (rows <= SOTTO__ATTENTION_FEW_ROWS) {
+        for (size_t r = 0; r < rows; r++) memset(out + r * a->ldo, 0, j->width * sizeof *out);
+        for (size_t t = 0; t < seen; t++) /* a masked score adds 0 */
+            for (size_t r = 0; r < rows; r++)
+                ops->axpy(out + r * a->ldo, scores[r * ld + t], v + t * a->v_row, j->width);
     } else {
         ops->gemm_nn(rows, j->width, seen, scores, ld, v, a->v_row, 0.0f, out, a->ldo);
     }

@@ -26,6 +26,9 @@ typedef struct sotto__attention {
 /* Rows of queries worked on together: bounds the scratch that callers provide. */
 enum { SOTTO__ATTENTION_ROWS = 64 };
 
+/* Up to so many rows are worked on one by one: what a row gets does not depend on the others, to the bit. */
+enum { SOTTO__ATTENTION_FEW_ROWS = 8 };
+
 /* Floats of scratch that one thread needs for up to `keys` keys. */
 size_t sotto__attention_scratch(size_t keys);
 

@@ -68,6 +68,8 @@ void sotto_counts_add(sotto_counts *sum, const sotto_counts *one)
     sum->windows_skipped += one->windows_skipped;
     sum->encoder_positions += one->encoder_positions;
     sum->full_window_retries += one->full_window_retries;
+    sum->draft_tokens_proposed += one->draft_tokens_proposed;
+    sum->draft_tokens_accepted += one->draft_tokens_accepted;
 }
 
 static uint64_t sum_of(const uint64_t *values, size_t n)
@@ -190,6 +192,8 @@ static json_t *tokens_of(const sotto_counts *c, bool *ok)
     sotto__json_put(o, "prefilled", sotto__json_count(c->tokens_prefilled), ok);
     sotto__json_put(o, "decoded", sotto__json_count(c->tokens_decoded), ok);
     sotto__json_put(o, "kept", sotto__json_count(c->tokens_kept), ok);
+    sotto__json_put(o, "draft_proposed", sotto__json_count(c->draft_tokens_proposed), ok);
+    sotto__json_put(o, "draft_accepted", sotto__json_count(c->draft_tokens_accepted), ok);
     return o;
 }
 

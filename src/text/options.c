@@ -71,6 +71,10 @@ sotto_status sotto__options_check(const sotto_options *o, const sotto__tokenizer
         if (o->suppress_tokens[i] < -1 || o->suppress_tokens[i] >= specials->n_vocab)
             return sotto__fail(err, SOTTO_EINVAL, "suppress_tokens: %d is no token of the model, expected -1 to %d",
                                (int)o->suppress_tokens[i], (int)specials->n_vocab - 1);
+    for (size_t i = 0; o->draft_tokens && i < o->n_draft_tokens; i++)
+        if (o->draft_tokens[i] < 0 || o->draft_tokens[i] >= specials->n_vocab)
+            return sotto__fail(err, SOTTO_EINVAL, "draft_tokens: %d is no token of the model, expected 0 to %d",
+                               (int)o->draft_tokens[i], (int)specials->n_vocab - 1);
     if (o->initial_prompt && !sotto__utf8_is_valid(o->initial_prompt, strlen(o->initial_prompt)))
         return sotto__fail(err, SOTTO_EINVAL, "initial_prompt: not valid UTF-8");
     return check_language(o, tokenizer, err);

@@ -34,7 +34,8 @@ struct sotto__search {
     size_t n_live, n_finished, cap_finished;
     size_t width_cap, room_cap, finished_cap; /* what the blocks below were allocated for */
     int32_t *block;                           /* tokens of all hypotheses */
-    int32_t *next;                            /* [width] */
+    int32_t *next;                            /* [width + SOTTO__DRAFT_MOST]: chosen last; drafted */
+    size_t n_drafted, drop;                   /* drafted tokens in `next`; those of the pass before not chosen */
     size_t *sources;                          /* [width] */
     candidate *candidates;                    /* [width * (width + 1)] */
     float *weights;                           /* [n_vocab], sampling */
@@ -42,7 +43,7 @@ struct sotto__search {
     size_t steps;
     bool started, ended;
     double no_speech_prob;
-    uint64_t tokens_decoded;
+    uint64_t tokens_decoded, draft_tokens_proposed, draft_tokens_accepted;
 };
 
 /* ---- random numbers ------------------------------------------------------------------------------------------- */
@@ -99,17 +100,17 @@ void sotto__search_free(sotto__search *s)
 
 static sotto_status reserve(sotto__search *s, size_t width, size_t finished, sotto_error *err)
 {
-    size_t sequences, n_tokens, n_candidates;
+    size_t sequences, n_tokens, n_candidates, n_next;
     if (width > s->width_cap || s->room > s->room_cap || finished > s->finished_cap) {
         free_blocks(s);
         if (!sotto__mul_add(width, 2, finished, &sequences) || !sotto__mul(sequences, s->room, &n_tokens) ||
-            !sotto__mul_add(width, width, width, &n_candidates))
+            !sotto__mul_add(width, width, width, &n_candidates) || !sotto__add(width, SOTTO__DRAFT_MOST, &n_next))
             return sotto__fail_nomem(err, "search");
         s->live = calloc(width, sizeof *s->live);
         s->spare = calloc(width, sizeof *s->spare);
         s->finished = calloc(finished, sizeof *s->finished);
         s->block = calloc(n_tokens, sizeof *s->block);
-        s->next = calloc(width, sizeof *s->next);
+        s->next = calloc(n_next, sizeof *s->next);
         s->sources = calloc(width, sizeof *s->sources);
         s->candidates = calloc(n_candidates, sizeof *s->candidates);
         if (!s->live || !s->spare || !s->finished || !s->block || !s->next || !s->sources || !s->candidates) {
@@ -141,6 +142,7 @@ sotto_status sotto__search_start(sotto__search *s, const sotto__search_options *
     sotto_status st;
     assert(width >= 1 && options->n_prompt >= 1 && options->n_prompt <= options->n_ctx);
     assert(options->sot_index < options->n_prompt && options->sample_len >= 1);
+    assert(!options->drafter || (!options->beams && width == 1 && !(options->temperature > 0)));
     s->o = *options;
     s->n_vocab = (size_t)options->rules->specials.n_vocab;
     s->eot = options->rules->specials.eot;
@@ -158,7 +160,8 @@ sotto_status sotto__search_start(sotto__search *s, const sotto__search_options *
     s->steps = 0;
     s->started = s->ended = false;
     s->no_speech_prob = NAN;
-    s->tokens_decoded = 0;
+    s->n_drafted = s->drop = 0;
+    s->tokens_decoded = s->draft_tokens_proposed = s->draft_tokens_accepted = 0;
     return SOTTO_OK;
 }
 
@@ -167,8 +170,8 @@ sotto_status sotto__search_start(sotto__search *s, const sotto__search_options *
 sotto__search_ask sotto__search_next(const sotto__search *s)
 {
     if (s->ended) return (sotto__search_ask){0};
-    if (!s->started) return (sotto__search_ask){1, s->o.prompt, s->o.n_prompt, s->o.n_prompt - s->o.sot_index, NULL};
-    return (sotto__search_ask){s->n_live, s->next, 1, 1, s->sources};
+    if (!s->started) return (sotto__search_ask){1, s->o.prompt, s->o.n_prompt, s->o.n_prompt - s->o.sot_index, NULL, 0};
+    return (sotto__search_ask){s->n_live, s->next, 1 + s->n_drafted, 1 + s->n_drafted, s->sources, s->drop};
 }
 
 static double softmax_at(const float *logits, size_t n, size_t at)
@@ -309,20 +312,47 @@ static void step_beams(sotto__search *s, float *logits)
     if (s->n_finished >= s->max_finished || !saved) s->ended = true;
 }
 
-void sotto__search_feed(sotto__search *s, float *logits)
+/* One more token for every hypothesis. */
+static void step(sotto__search *s, float *logits)
 {
-    assert(!s->ended);
-    if (!s->started) { /* no_speech_prob comes from the raw logits at the start-of-transcript token */
-        s->no_speech_prob = softmax_at(logits, s->n_vocab, (size_t)s->o.rules->specials.no_speech);
-        logits += (s->o.n_prompt - s->o.sot_index - 1) * s->n_vocab;
-    }
     if (s->o.beams)
         step_beams(s, logits);
     else
         step_samples(s, logits);
     s->started = true;
     s->steps++;
+    if (s->o.drafter && s->n_live) sotto__drafter_take(s->o.drafter, s->next[0]);
     if (s->steps >= s->o.sample_len || s->o.n_prompt + s->steps > s->o.n_ctx) s->ended = true;
+}
+
+/* Drafts what the next pass checks: no more than could still be chosen, and the context holds. */
+static void propose(sotto__search *s)
+{
+    size_t most = s->o.sample_len - s->steps - 1, room = s->o.n_ctx - s->o.n_prompt - s->steps;
+    const int32_t *tokens;
+    if (most > room) most = room;
+    if (most > SOTTO__DRAFT_MOST) most = SOTTO__DRAFT_MOST;
+    tokens = sotto__drafter_propose(s->o.drafter, most, &s->n_drafted);
+    if (s->n_drafted) memcpy(s->next + 1, tokens, s->n_drafted * sizeof *tokens);
+    s->draft_tokens_proposed += s->n_drafted;
+}
+
+void sotto__search_feed(sotto__search *s, float *logits)
+{
+    size_t row;
+    assert(!s->ended);
+    if (!s->started) { /* no_speech_prob comes from the raw logits at the start-of-transcript token */
+        s->no_speech_prob = softmax_at(logits, s->n_vocab, (size_t)s->o.rules->specials.no_speech);
+        logits += (s->o.n_prompt - s->o.sot_index - 1) * s->n_vocab;
+    }
+    step(s, logits);
+    /* The row after a drafted token counts if that token is what the row before chose. */
+    for (row = 0; row < s->n_drafted && !s->ended && s->next[0] == s->next[row + 1]; row++)
+        step(s, logits + (row + 1) * s->n_vocab);
+    s->draft_tokens_accepted += row;
+    s->drop = s->n_drafted - row;
+    s->n_drafted = 0;
+    if (s->o.drafter && !s->ended) propose(s);
 }
 
 void sotto__caches_arrange(const size_t *sources, size_t n, size_t width, size_t *order, bool *copies)
@@ -370,7 +400,10 @@ static void finalize(sotto__search *s)
 
 sotto__search_result sotto__search_result_of(sotto__search *s)
 {
-    sotto__search_result r = {.no_speech_prob = s->no_speech_prob, .tokens_decoded = s->tokens_decoded};
+    sotto__search_result r = {.no_speech_prob = s->no_speech_prob,
+                              .tokens_decoded = s->tokens_decoded,
+                              .draft_tokens_proposed = s->draft_tokens_proposed,
+                              .draft_tokens_accepted = s->draft_tokens_accepted};
     const hypothesis *best = NULL;
     double best_score = 0;
     assert(s->ended);

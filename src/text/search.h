@@ -13,6 +13,7 @@
 #ifndef SOTTO_TEXT_SEARCH_H
 #define SOTTO_TEXT_SEARCH_H
 
+#include "text/draft.h"
 #include "text/rules.h"
 
 typedef struct sotto__search sotto__search;
@@ -21,26 +22,28 @@ typedef struct sotto__search_options {
     const sotto__rules *rules; /* borrowed until the search ends; its specials give eot, no_speech and n_vocab */
     const int32_t *prompt;     /* all initial tokens; borrowed */
     size_t n_prompt;
-    size_t sot_index;      /* where in the prompt the start-of-transcript token is */
-    size_t n_ctx;          /* the decoder's context length */
-    size_t sample_len;     /* most tokens to generate */
-    bool beams;            /* beam search; otherwise greedy (temperature 0) or sampling */
-    size_t width;          /* beams, or samples drawn side by side */
-    double temperature;    /* > 0: of the sampling */
-    double patience;       /* beams: width * patience finished sequences end the search */
-    double length_penalty; /* alpha of Google's NMT paper; NAN divides by the length */
-    uint64_t seed;         /* of the sampling; hypotheses draw from streams of their own */
+    size_t sot_index;        /* where in the prompt the start-of-transcript token is */
+    size_t n_ctx;            /* the decoder's context length */
+    size_t sample_len;       /* most tokens to generate */
+    bool beams;              /* beam search; otherwise greedy (temperature 0) or sampling */
+    size_t width;            /* beams, or samples drawn side by side */
+    double temperature;      /* > 0: of the sampling */
+    double patience;         /* beams: width * patience finished sequences end the search */
+    double length_penalty;   /* alpha of Google's NMT paper; NAN divides by the length */
+    uint64_t seed;           /* of the sampling; hypotheses draw from streams of their own */
+    sotto__drafter *drafter; /* NULL, or begun: what it proposes is checked. Greedy of width 1 only; borrowed */
 } sotto__search_options;
 
 /* What the next decoder pass has to do: hypothesis i = 0 … n-1 continues the cache of hypothesis sources[i] of the pass
- * before and appends tokens[i * n_tokens …]. The first pass (sources NULL, n 1) appends the prompt to an empty cache.
- */
+ * before, less the last `drop` tokens of it (drafted and not chosen), and appends tokens[i * n_tokens …]: the token
+ * chosen last, then those drafted. The first pass (sources NULL, n 1) appends the prompt to an empty cache. */
 typedef struct sotto__search_ask {
     size_t n; /* 0 = the search has ended */
     const int32_t *tokens;
     size_t n_tokens;
     size_t n_logits; /* rows of logits wanted for each hypothesis: of its last tokens */
     const size_t *sources;
+    size_t drop;
 } sotto__search_ask;
 
 typedef struct sotto__search_result {
@@ -49,6 +52,7 @@ typedef struct sotto__search_result {
     double sum_logprob, avg_logprob; /* avg = sum / (n_tokens + 1) */
     double no_speech_prob;
     uint64_t tokens_decoded; /* tokens chosen for all hypotheses, end-of-text included */
+    uint64_t draft_tokens_proposed, draft_tokens_accepted;
 } sotto__search_result;
 
 sotto_status sotto__search_create(sotto__search **out, sotto_error *err);

@@ -26,7 +26,15 @@ struct sotto__window_decoder {
     bool prefilled;    /* seqs[0] begins with this window's prompt */
     sotto__str text;   /* decoded, for the compression ratio */
     sotto__ids tokens; /* of the outcome */
+    sotto__drafter drafter;
 };
+
+_Static_assert((int)SOTTO__DRAFT_MOST + 1 <= (int)SOTTO__EXACT_ROWS, "drafts change no logits");
+
+static bool drafts(const sotto_options *o)
+{
+    return o->beam_size == 1 && ((o->draft_tokens && o->n_draft_tokens) || o->prompt_lookup);
+}
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
@@ -50,6 +58,13 @@ sotto_status sotto__window_decoder_create(sotto__window_decoder **out, sotto__ru
     if (sotto__temperature(options, sotto__temperatures(options) - 1) > 0 && d->width < (size_t)options->best_of)
         d->width = (size_t)options->best_of;
     d->rows = d->width < SOT_ROWS ? SOT_ROWS : d->width;
+    if (drafts(options) && d->rows < 1 + SOTTO__DRAFT_MOST) d->rows = 1 + SOTTO__DRAFT_MOST;
+    d->drafter = (sotto__drafter){.draft = options->draft_tokens,
+                                  .n_draft = options->draft_tokens ? options->n_draft_tokens : 0,
+                                  .lookup = options->prompt_lookup,
+                                  .timestamps = !options->without_timestamps,
+                                  .eot = rules->specials.eot,
+                                  .timestamp_begin = rules->specials.timestamp_begin};
     d->seqs = calloc(d->width, sizeof(sotto__seq *));
     d->ordered = calloc(d->width, sizeof(sotto__seq *));
     d->order = calloc(d->width, sizeof *d->order);
@@ -82,6 +97,7 @@ void sotto__window_decoder_free(sotto__window_decoder *d)
     sotto__search_free(d->search);
     sotto__str_free(&d->text);
     sotto__ids_free(&d->tokens);
+    sotto__drafter_free(&d->drafter);
     free(d);
 }
 
@@ -131,13 +147,15 @@ static sotto_status step(sotto__window_decoder *d, const sotto__window *window, 
     swapped = d->seqs;
     d->seqs = d->ordered;
     d->ordered = swapped;
-    for (size_t i = 0; i < ask->n; i++)
+    for (size_t i = 0; i < ask->n; i++) {
+        sotto__seq_truncate(d->seqs[i], sotto__seq_length(d->seqs[i]) - ask->drop);
         d->steps[i] = (sotto__step){.seq = d->seqs[i],
                                     .window = window,
-                                    .tokens = ask->tokens + i,
-                                    .n_tokens = 1,
-                                    .logits = d->logits + i * d->n_vocab,
-                                    .n_logits = 1};
+                                    .tokens = ask->tokens + i * ask->n_tokens,
+                                    .n_tokens = ask->n_tokens,
+                                    .logits = d->logits + i * ask->n_logits * d->n_vocab,
+                                    .n_logits = ask->n_logits};
+    }
     return sotto__decoder_forward(d->rt, d->steps, ask->n, SOTTO_STAGE_DECODE, err);
 }
 
@@ -161,6 +179,8 @@ static sotto_status run_search(sotto__window_decoder *d, const sotto__window *wi
     }
     found = sotto__search_result_of(d->search);
     counts->tokens_decoded += found.tokens_decoded;
+    counts->draft_tokens_proposed += found.draft_tokens_proposed;
+    counts->draft_tokens_accepted += found.draft_tokens_accepted;
     d->tokens.len = 0;
     if (!sotto__ids_append(&d->tokens, found.tokens, found.n_tokens)) return sotto__fail_nomem(err, "tokens");
     *out = (sotto__window_tokens){.tokens = d->tokens.data,
@@ -202,6 +222,11 @@ sotto_status sotto__window_decode(sotto__window_decoder *d, const sotto__window 
                                         .seed = stream};
         sotto_status st;
         if (i) sotto__runtime_counts(d->rt)->fallbacks++;
+        if (!sampling && drafts(o)) {
+            search.drafter = &d->drafter;
+            st = sotto__drafter_begin(&d->drafter, seek, prompt, n_prompt, search.sample_len, err);
+            if (st != SOTTO_OK) return st;
+        }
         if ((st = run_search(d, window, &search, out, err)) != SOTTO_OK) return st;
         *good = !sotto__needs_fallback(o, out);
         if (*good) break;

@@ -17,7 +17,7 @@ void sotto__window_decoder_free(sotto__window_decoder *d);
 
 /* Decodes the encoded `window` after the initial tokens prompt[n]; `seek` names the window for the sampling's seed.
  * With `first_only` the first temperature alone is tried, and *good tells whether its outcome would stand.
- * Adds tokens_decoded, tokens_prefilled and fallbacks to the runtime's counts. */
+ * Adds tokens_decoded, tokens_prefilled, draft_tokens_* and fallbacks to the runtime's counts. */
 sotto_status sotto__window_decode(sotto__window_decoder *d, const sotto__window *window, const int32_t *prompt,
                                   size_t n_prompt, size_t sot_index, size_t seek, bool first_only,
                                   sotto__window_tokens *out, bool *good, sotto_error *err);

@@ -258,6 +258,35 @@ static void test_cache(void **state)
     close_fixture(&x);
 }
 
+/* Rows of one pass are those of passes of one row, to the bit, after pasts of any length (drafts are checked so). */
+static void test_few_rows_are_exact(void **state)
+{
+    struct fixture x;
+    (void)state;
+    open_fixture(&x, dirs[TINY_CTRANSLATE2]);
+    float *alone = x.logits, *together = x.logits + 32 * x.v;
+    for (size_t past = 1; past <= 19; past += 3) {
+        for (size_t rows = 2; rows <= SOTTO__EXACT_ROWS; rows++) {
+            sotto__seq_truncate(x.seq[0], 0);
+            sotto__seq_truncate(x.seq[1], 0);
+            for (size_t i = 0; i < past; i++) {
+                forward(&x, x.seq[0], prompt + i % PROMPT, 1, alone, 0);
+                forward(&x, x.seq[1], prompt + i % PROMPT, 1, together, 0);
+            }
+            for (size_t i = 0; i < rows; i++) forward(&x, x.seq[0], prompt + i, 1, alone + i * x.v, 1);
+            forward(&x, x.seq[1], prompt, rows, together, rows);
+            assert_memory_equal(alone, together, rows * x.v * sizeof *alone);
+            /* a few of them forgotten: what follows is the same again */
+            sotto__seq_truncate(x.seq[0], past + 1);
+            sotto__seq_truncate(x.seq[1], past + 1);
+            forward(&x, x.seq[0], prompt + 3, 1, alone, 1);
+            forward(&x, x.seq[1], prompt + 3, 1, together, 1);
+            assert_memory_equal(alone, together, x.v * sizeof *alone);
+        }
+    }
+    close_fixture(&x);
+}
+
 /* Sequences of different lengths and windows in one pass are what they are alone. */
 static void test_batch(void **state)
 {
@@ -595,13 +624,21 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_precisions),
-        cmocka_unit_test(test_integer_batch), cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_cache),         cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_cross_scores),  cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_sampled_tail),  cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_mutated),       cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_environment),   cmocka_unit_test(test_large_v3_shape),
+        cmocka_unit_test(test_formats_agree),
+        cmocka_unit_test(test_precisions),
+        cmocka_unit_test(test_integer_batch),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_few_rows_are_exact),
+        cmocka_unit_test(test_cross_scores),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_sampled_tail),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_mutated),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_large_v3_shape),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

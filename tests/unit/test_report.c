@@ -37,7 +37,9 @@ static sotto_counts make_counts(void)
                       .decoder_steps = 25,
                       .tokens_prefilled = 4,
                       .tokens_decoded = 24,
-                      .tokens_kept = 23};
+                      .tokens_kept = 23,
+                      .draft_tokens_proposed = 9,
+                      .draft_tokens_accepted = 7};
     for (unsigned i = 0; i < SOTTO_PART_COUNT; i++) c.multiply_adds[i] = i == 1 ? 0 : (i + 1) * 1000000ull;
     for (unsigned i = 0; i < SOTTO_MIX_COUNT; i++) c.mix_multiply_adds[i] = (i + 1) * 500000ull;
     c.stage_s[SOTTO_STAGE_READ] = 0.25;
@@ -127,6 +129,8 @@ static void ratios(void **state)
     check(r, "model.dims.n_vocab", 51864);
     assert_string_equal(json_string_value(at(r, "model.name")), "tiny.en"); /* of models/tiny.en */
     check(r, "tokens.kept", 23);
+    check(r, "tokens.draft_proposed", 9);
+    check(r, "tokens.draft_accepted", 7);
     assert_true(json_is_null(at(r, "parameters.touched")));
     assert_true(json_is_null(at(r, "parameters.touched_by_part")));
     json_decref(r);
@@ -158,6 +162,7 @@ static void counts_add_every_field(void **state)
     memset(&one, 0, sizeof one);
     one = make_counts();
     one.fallbacks = one.windows_skipped = one.encoder_positions = one.full_window_retries = 3;
+    one.draft_tokens_proposed = one.draft_tokens_accepted = 5;
     for (unsigned i = 0; i < SOTTO_PART_COUNT; i++) one.multiply_adds[i]++;
     for (unsigned i = 0; i < SOTTO_STAGE_COUNT; i++) one.stage_s[i] += 1;
     sotto_counts_add(&sum, &one);

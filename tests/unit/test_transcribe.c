@@ -256,6 +256,8 @@ static void options_are_checked(void **state)
     BAD((o.hallucination_silence_threshold = -1, o.word_timestamps = true), "hallucination_silence_threshold");
     BAD(o.max_initial_timestamp = -1, "max_initial_timestamp");
     BAD((o.suppress_tokens = bad_token, o.n_suppress_tokens = 2), "suppress_tokens: 51865");
+    BAD((o.draft_tokens = bad_token, o.n_draft_tokens = 2), "draft_tokens: 51865");
+    BAD((o.draft_tokens = good_tokens, o.n_draft_tokens = 1), "draft_tokens: -1");
     BAD(o.initial_prompt = "caf\xe9", "initial_prompt");
     BAD(o.language = "klingon", "language \"klingon\"");
     BAD(o.language = "yue", "language \"yue\""); /* only large-v3 has it */
