@@ -22,6 +22,7 @@ sotto_status local_open(local **out, const work *w, sotto_error *err)
     if (!l) return options_fail(err, SOTTO_ENOMEM, "out of memory: engine");
     sotto_model_options_default(&mo);
     mo.threads = (int32_t)w->options.threads;
+    mo.no_cache = !w->options.cache;
     mo.precision = models_precision(w->options.precision);
     if ((st = models_resolve(w->options.model ? w->options.model : MODELS_DEFAULT, &path, err)) == SOTTO_OK &&
         (st = sotto_model_open(&l->model, path, &mo, err)) == SOTTO_OK &&

@@ -199,6 +199,7 @@ typedef struct sotto_model_options {
     int32_t threads; /* worker threads; 0 = the processors of this process's affinity mask */
     sotto_precision precision; /* of the weights in memory: F32, F16, INT16, INT8, INT4 (in decoder layers; INT8
                                   elsewhere) or AUTO, which is INT8 */
+    bool no_cache; /* neither read nor write the file of prepacked integers beside the weights */
 } sotto_model_options;
 
 SOTTO_API void sotto_model_options_default(sotto_model_options *options);
@@ -210,6 +211,7 @@ typedef struct sotto_model_info {
     const char *format; /* "ctranslate2", "ggml" or "huggingface" */
     bool multilingual;
     sotto_precision precision; /* of the weights in memory */
+    bool prepacked;            /* they are mapped from a file that an earlier opening left beside the model */
     int32_t threads;
     int32_t n_mels, n_audio_ctx, n_audio_state, n_audio_head, n_audio_layer;
     int32_t n_vocab, n_text_ctx, n_text_state, n_text_head, n_text_layer;

@@ -31,6 +31,7 @@ static sotto_status load(server *s, sotto_error *err)
     sotto_model_options options;
     sotto_model_options_default(&options);
     options.threads = (int32_t)s->config->threads;
+    options.no_cache = !s->config->cache;
     options.precision = models_precision(s->config->precision);
     sotto_status st = models_resolve(s->config->model, &path, err);
     if (st != SOTTO_OK) return st;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Tensors of the file -> parameters in the forms that layers compute with (arena.h). */
 #include "model/arena.h"
+#include "model/cache.h"
 #include "base/checked.h"
 #include "base/error.h"
 
@@ -228,20 +229,46 @@ static sotto_status fill_all(const sotto_model *m, const sotto__fields *fields, 
     return ok ? SOTTO_OK : sotto__fail_nomem(err, "memory to read parameters with");
 }
 
-sotto_status sotto__arena_fill(sotto_model *m, const sotto__weights *w, const sotto__fields *fields, sotto_error *err)
+/* What the arena's bytes are, for the prepacked file: every field's form, place and size. */
+static uint64_t layout_of(const sotto__fields *fields)
 {
-    (void)w;
+    uint64_t hash = 0;
+    for (size_t i = 0; i < fields->n; i++) {
+        const sotto__field *f = &fields->items[i];
+        const uint64_t facts[] = {(uint64_t)f->form, f->at,   f->scales_at,
+                                  f->bytes,          f->size, f->linear ? f->linear->packed.group : 0};
+        hash = sotto__hash(facts, sizeof facts, hash);
+    }
+    return hash;
+}
+
+sotto_status sotto__arena_fill(sotto_model *m, const sotto__weights *w, const sotto__fields *fields, bool cache,
+                               sotto_error *err)
+{
+    sotto_status st;
     lay_out(m, fields);
-    void *memory = mmap(NULL, m->arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return sotto__fail_nomem(err, "model parameters");
-    m->arena = memory;
-    madvise(memory, m->arena_bytes, MADV_HUGEPAGE); /* fewer faults while filling; failing is fine */
+    point(m, fields); /* sizes; the pointers come below */
+    const uint64_t layout = layout_of(fields);
+    const bool prepacked = cache && m->precision >= SOTTO_PRECISION_INT16;
+    if (!prepacked || !sotto__cache_map(m, w, m->arena_bytes, layout)) {
+        void *memory = mmap(NULL, m->arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) return sotto__fail_nomem(err, "model parameters");
+        m->arena = memory;
+        madvise(memory, m->arena_bytes, MADV_HUGEPAGE); /* fewer faults while filling; failing is fine */
+        if ((st = fill_all(m, fields, err)) != SOTTO_OK) return st;
+        if (prepacked && sotto__cache_write(m, w, layout) && sotto__cache_map(m, w, m->arena_bytes, layout))
+            munmap(memory, m->arena_bytes); /* the file's pages are shared */
+    }
     point(m, fields);
-    return fill_all(m, fields, err);
+    m->info.prepacked = m->arena_is_file;
+    return SOTTO_OK;
 }
 
 void sotto__arena_release(sotto_model *m)
 {
-    if (m->arena) munmap(m->arena, m->arena_bytes);
+    if (m->arena && m->arena_is_file)
+        sotto__cache_unmap(m);
+    else if (m->arena)
+        munmap(m->arena, m->arena_bytes);
     m->arena = NULL;
 }

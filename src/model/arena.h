@@ -28,9 +28,10 @@ typedef struct sotto__fields {
     size_t n, cap;
 } sotto__fields;
 
-/* Makes model->arena in model->precision from the fields' tensors, or maps the file that an earlier run left beside the
- * model, and points all fields' layers into it. Sets info.resident_bytes. SOTTO_ENOMEM. */
-sotto_status sotto__arena_fill(sotto_model *model, const sotto__weights *w, const sotto__fields *fields,
+/* Makes model->arena in model->precision from the fields' tensors or, with `cache`, maps the file that an earlier run
+ * left beside the model (cache.h; it is written here when there is none), and points all fields' layers into it. Sets
+ * info.resident_bytes. SOTTO_ENOMEM. */
+sotto_status sotto__arena_fill(sotto_model *model, const sotto__weights *w, const sotto__fields *fields, bool cache,
                                sotto_error *err);
 void sotto__arena_release(sotto_model *model);
 

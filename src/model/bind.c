@@ -329,7 +329,7 @@ static void count_unshared(const struct binder *b)
     info->unshared_conv_parameters = 2 * positions * conv1 + positions * conv2;
 }
 
-sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, sotto_error *err)
+sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, bool cache, sotto_error *err)
 {
     struct binder b = {.model = model, .w = w};
     sotto_status st = check_dims(&b, err);
@@ -346,7 +346,7 @@ sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, sotto_erro
         }
     }
     model->embedding = find_field(&b, &model->params.embedding.weight)->slice[0];
-    if ((st = sotto__arena_fill(model, w, &b.fields, err)) != SOTTO_OK) goto done;
+    if ((st = sotto__arena_fill(model, w, &b.fields, cache, err)) != SOTTO_OK) goto done;
     count_unshared(&b);
 done:
     free(b.fields.items);

@@ -168,7 +168,7 @@ sotto_status sotto_model_open(sotto_model **out, const char *path, const sotto_m
     if ((st = set_kernels(m, defaults.threads, err)) != SOTTO_OK) goto fail;
     if ((st = sotto__weights_open(&w, path, err)) != SOTTO_OK) goto fail;
     if ((st = set_precision(m, defaults.precision, err)) != SOTTO_OK) goto fail;
-    if ((st = sotto__bind(m, w, err)) != SOTTO_OK) goto fail;
+    if ((st = sotto__bind(m, w, !defaults.no_cache, err)) != SOTTO_OK) goto fail;
     if ((st = reserve(m, err)) != SOTTO_OK) goto fail;
     if ((st = set_tokenizer(m, w, err)) != SOTTO_OK) goto fail;
     if ((st = set_mel_filters(m, w, err)) != SOTTO_OK) goto fail;

@@ -39,6 +39,7 @@ struct sotto_model {
     sotto__params params;
     unsigned char *arena; /* all parameters as they are computed with */
     size_t arena_bytes;
+    bool arena_is_file;
     sotto__weights *weights;        /* the file, mapped */
     const sotto__tensor *embedding; /* [V, D] in the file: where token embeddings are looked up */
     sotto_precision precision;
@@ -55,6 +56,6 @@ void sotto__widen(const sotto__ops *ops, const sotto__tensor *t, size_t first, s
 
 /* Checks names and shapes of all tensors in `w` against one table, fills model->params, the dimensions and the counts
  * in model->info. model->nn and precision must be set; `w` must outlive the model. */
-sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, sotto_error *err);
+sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, bool cache, sotto_error *err);
 
 #endif

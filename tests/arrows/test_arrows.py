@@ -41,6 +41,7 @@ EXTRA = {
 # Header of a library -> the only file that includes it.
 ONLY = {
     r"cblas\.h": "src/nn/gemm.c",
+    r"xxhash\.h": "src/model/cache.c",
     r"sndfile\.h": "src/audio/decode_sndfile.c",
     r"soxr\.h": "src/audio/resample.c",
     r"lib(av\w+|swresample)/.*": "src/audio/decode_ffmpeg.c",
