@@ -4,7 +4,6 @@
 #include "nn/linear.h"
 
 enum {
-    FEW_ROWS = 12,        /* up to here the weights are streamed once and every row is a matrix-vector product */
     CHUNK_FLOATS = 24576, /* weights of one such task: 96 KiB, so that the second row finds them in the L2 cache */
     BLOCK_ROWS = 192      /* rows of one product otherwise */
 };
@@ -16,6 +15,7 @@ struct job {
     float *y;
     size_t ldx, ldy, rows, block;
     sotto__epilogue epilogue;
+    float *const *to; /* NULL, or where each row goes */
 };
 
 /* Rows r of outputs o … o+n-1 after their product. */
@@ -29,13 +29,14 @@ static void finish(const struct job *j, float *y, size_t o, size_t n)
         ops->add(y, bias, n);
 }
 
+/* The weights are streamed once, and every row is a matrix-vector product. */
 static void few_rows(void *arg, size_t index, int thread)
 {
     const struct job *j = arg;
     const size_t o = index * j->block, n = j->layer->out - o < j->block ? j->layer->out - o : j->block;
     (void)thread;
     for (size_t r = 0; r < j->rows; r++) {
-        float *y = j->y + r * j->ldy + o;
+        float *y = (j->to ? j->to[r] : j->y + r * j->ldy) + o;
         j->nn->ops->gemv(n, j->layer->in, j->layer->weight + o * j->layer->in, j->layer->in, j->x + r * j->ldx,
                          j->epilogue == SOTTO__RESIDUAL ? 1.0f : 0.0f, y);
         finish(j, y, o, n);
@@ -55,15 +56,22 @@ static void many_rows(void *arg, size_t index, int thread)
     for (size_t r = r0; r < r0 + n; r++) finish(j, j->y + r * j->ldy, 0, j->layer->out);
 }
 
+void sotto__linear_each(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
+                        float *y, size_t ldy, float *const *to, sotto__epilogue epilogue)
+{
+    struct job j = {nn, layer, x, y, ldx, ldy, rows, CHUNK_FLOATS / layer->in, epilogue, to};
+    if (rows == 0) return;
+    if (j.block < 16) j.block = 16;
+    sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);
+}
+
 void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                        float *y, size_t ldy, sotto__epilogue epilogue)
 {
-    struct job j = {nn, layer, x, y, ldx, ldy, rows, 0, epilogue};
+    struct job j = {nn, layer, x, y, ldx, ldy, rows, 0, epilogue, NULL};
     if (rows == 0) return;
-    if (rows <= FEW_ROWS && layer->taps == 1) {
-        j.block = CHUNK_FLOATS / layer->in;
-        if (j.block < 16) j.block = 16;
-        sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);
+    if (rows <= SOTTO__FEW_ROWS && layer->taps == 1) {
+        sotto__linear_each(nn, layer, x, ldx, rows, y, ldy, NULL, epilogue);
     } else {
         const size_t threads = (size_t)sotto__pool_threads(nn->pool);
         j.block = BLOCK_ROWS;

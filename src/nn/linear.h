@@ -37,6 +37,13 @@ typedef enum sotto__epilogue {
 void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                        float *y, size_t ldy, sotto__epilogue epilogue);
 
+/* The same for rows that must not feel each other: each is a matrix-vector product of its own, so its result does not
+ * depend on how many there are. sotto__linear_run does no other up to SOTTO__FEW_ROWS. Row r goes to to[r] if `to` is
+ * given, else to y + r * ldy. No taps. */
+enum { SOTTO__FEW_ROWS = 12 };
+void sotto__linear_each(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
+                        float *y, size_t ldy, float *const *to, sotto__epilogue epilogue);
+
 /* y[rows, n] = norm(x[rows, n]) */
 void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *x, size_t rows, float *y);
 
