@@ -24,7 +24,8 @@
  *
  * Threads. A sotto_model is immutable after it is opened and may be shared by any number of threads and sessions. A
  * sotto_session holds the state of one transcription and is used by one thread at a time. Sessions of the same model
- * may run at the same time; they share the model's worker threads.
+ * may run at the same time; they share the model's worker threads, their decoder steps are computed together, and each
+ * has the result that it has alone.
  *
  * Errors. Every function that can fail returns a sotto_status and, where `err` is not NULL, fills it with the same code
  * and one sentence that names the thing at fault. Out-parameters are NULL or 0 after a failure. The library never

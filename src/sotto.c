@@ -145,6 +145,7 @@ static sotto_status transcribe(sotto_session *s, const struct input *in, const s
                               sotto__runtime_mel_filters(s->runtime), err);
     if (st == SOTTO_OK) st = fill_features(s, in, f, err);
     if (st == SOTTO_OK) st = sotto__transcribe(s->runtime, f, &o, s->transcript, err);
+    sotto__runtime_leave(s->runtime);
     if (st == SOTTO_OK) {
         fill_result(s, f, &o, start);
         *out = &s->result;

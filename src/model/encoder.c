@@ -16,19 +16,20 @@ static sotto_status make_scratch(sotto__runtime *rt, sotto_error *err)
 {
     const sotto_model_info *info = &rt->model->info;
     const size_t mels = (size_t)info->n_mels, t = (size_t)info->n_audio_ctx, d = (size_t)info->n_audio_state;
-    if (rt->wide) return SOTTO_OK;
-    if (!rt->mel) rt->mel = sotto__aligned((FRAMES + 2) * mels, sizeof(float));
-    if (!rt->conv) rt->conv = sotto__aligned((FRAMES + 2) * d, sizeof(float));
-    if (!rt->x) rt->x = sotto__aligned(t * d, sizeof(float));
-    if (!rt->xn) rt->xn = sotto__aligned(t * d, sizeof(float));
-    if (!rt->mel || !rt->conv || !rt->x || !rt->xn) return sotto__fail_nomem(err, "encoder scratch");
-    if (sotto__packs_attention(rt->model) && !rt->kv) {
+    if (rt->work->wide) return SOTTO_OK;
+    if (!rt->work->mel) rt->work->mel = sotto__aligned((FRAMES + 2) * mels, sizeof(float));
+    if (!rt->work->conv) rt->work->conv = sotto__aligned((FRAMES + 2) * d, sizeof(float));
+    if (!rt->work->x) rt->work->x = sotto__aligned(t * d, sizeof(float));
+    if (!rt->work->xn) rt->work->xn = sotto__aligned(t * d, sizeof(float));
+    if (!rt->work->mel || !rt->work->conv || !rt->work->x || !rt->work->xn)
+        return sotto__fail_nomem(err, "encoder scratch");
+    if (sotto__packs_attention(rt->model) && !rt->work->kv) {
         const size_t heads = (size_t)info->n_audio_head;
-        rt->kv = sotto__aligned(sotto__kv_bytes(t, heads, d / heads, 16), 1);
-        if (!rt->kv) return sotto__fail_nomem(err, "encoder scratch");
+        rt->work->kv = sotto__aligned(sotto__kv_bytes(t, heads, d / heads, 16), 1);
+        if (!rt->work->kv) return sotto__fail_nomem(err, "encoder scratch");
     }
-    rt->wide = sotto__aligned(t * 4 * d, sizeof(float));
-    return rt->wide ? SOTTO_OK : sotto__fail_nomem(err, "encoder scratch");
+    rt->work->wide = sotto__aligned(t * 4 * d, sizeof(float));
+    return rt->work->wide ? SOTTO_OK : sotto__fail_nomem(err, "encoder scratch");
 }
 
 static void count_norm(sotto__runtime *rt, size_t rows)
@@ -68,21 +69,21 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
     const size_t mels = (size_t)m->info.n_mels, d = (size_t)m->info.n_audio_state, frames = 2 * p->whole;
     const sotto__linear *conv1 = &m->params.conv1, *conv2 = &m->params.conv2;
     const size_t copied = frames < FRAMES ? frames + 1 : FRAMES;
-    memset(rt->mel, 0, mels * sizeof(float));
-    memcpy(rt->mel + mels, mel, copied * mels * sizeof(float));
-    memset(rt->mel + (FRAMES + 1) * mels, 0, mels * sizeof(float));
-    memset(rt->conv, 0, d * sizeof(float));
-    memset(rt->conv + (FRAMES + 1) * d, 0, d * sizeof(float));
-    sotto__linear_run(&m->nn, conv1, rt->mel, mels, frames, rt->conv + d, d, SOTTO__GELU);
-    sotto__linear_run(&m->nn, conv2, rt->conv, 2 * d, p->whole, rt->x, d, SOTTO__GELU);
+    memset(rt->work->mel, 0, mels * sizeof(float));
+    memcpy(rt->work->mel + mels, mel, copied * mels * sizeof(float));
+    memset(rt->work->mel + (FRAMES + 1) * mels, 0, mels * sizeof(float));
+    memset(rt->work->conv, 0, d * sizeof(float));
+    memset(rt->work->conv + (FRAMES + 1) * d, 0, d * sizeof(float));
+    sotto__linear_run(&m->nn, conv1, rt->work->mel, mels, frames, rt->work->conv + d, d, SOTTO__GELU);
+    sotto__linear_run(&m->nn, conv2, rt->work->conv, 2 * d, p->whole, rt->work->x, d, SOTTO__GELU);
     for (size_t i = 0; i < p->sampled; i++) {
-        float *row = rt->x + (p->whole + i) * d;
-        memcpy(row, rt->x + (p->whole - 1) * d, d * sizeof(float));
+        float *row = rt->work->x + (p->whole + i) * d;
+        memcpy(row, rt->work->x + (p->whole - 1) * d, d * sizeof(float));
         m->nn.ops->add(row, m->params.audio_positions + sampled_position(p, i) * d, d);
         rt->position_seen[sampled_position(p, i)] = 1;
     }
     memset(rt->position_seen, 1, p->whole);
-    m->nn.ops->add(rt->x, m->params.audio_positions, p->whole * d);
+    m->nn.ops->add(rt->work->x, m->params.audio_positions, p->whole * d);
     sotto__count_linear(rt, SOTTO_PART_CONV, conv1, frames);
     sotto__count_linear(rt, SOTTO_PART_CONV, conv2, p->whole);
     rt->counts.multiply_adds[SOTTO_PART_ENCODER_POSITIONS] += (uint64_t)(p->whole + p->sampled) * d;
@@ -94,12 +95,12 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
     const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
     const size_t heads = (size_t)m->info.n_audio_head, width = d / heads;
 
-    sotto__norm_linear_run(&m->nn, &b->self_norm, &b->qkv, rt->x, t, rt->xn, rt->wide, 3 * d,
+    sotto__norm_linear_run(&m->nn, &b->self_norm, &b->qkv, rt->work->x, t, rt->work->xn, rt->work->wide, 3 * d,
                            SOTTO__STORE); /* [T, 3D] */
-    sotto__attention a = {.q = rt->wide,
-                          .k = rt->wide + d,
-                          .v = rt->wide + 2 * d,
-                          .out = rt->xn,
+    sotto__attention a = {.q = rt->work->wide,
+                          .k = rt->work->wide + d,
+                          .v = rt->work->wide + 2 * d,
+                          .out = rt->work->xn,
                           .ldq = 3 * d,
                           .ldo = d,
                           .k_head = width,
@@ -109,15 +110,16 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
                           .rows = t,
                           .keys = t,
                           .key_bias = w->sampled ? w->key_bias : NULL};
-    if (rt->kv) {
-        sotto__kv_pack(&m->nn, rt->kv, a.k, a.v, 3 * d, t, heads, width, 16);
-        a.packed_k = rt->kv;
-        a.packed_v = rt->kv + heads;
+    if (rt->work->kv) {
+        sotto__kv_pack(&m->nn, rt->work->kv, a.k, a.v, 3 * d, t, heads, width, 16);
+        a.packed_k = rt->work->kv;
+        a.packed_v = rt->work->kv + heads;
     }
-    sotto__attention_run(&m->nn, &a, 1, heads, width, rt->scratch, rt->scratch_stride); /* [T, D] */
-    sotto__linear_run(&m->nn, &b->self_out, rt->xn, d, t, rt->x, d, SOTTO__RESIDUAL);
-    sotto__norm_linear_run(&m->nn, &b->mlp_norm, &b->up, rt->x, t, rt->xn, rt->wide, 4 * d, SOTTO__GELU); /* [T, 4D] */
-    sotto__linear_run(&m->nn, &b->down, rt->wide, 4 * d, t, rt->x, d, SOTTO__RESIDUAL);
+    sotto__attention_run(&m->nn, &a, 1, heads, width, rt->work->scratch, rt->work->scratch_stride); /* [T, D] */
+    sotto__linear_run(&m->nn, &b->self_out, rt->work->xn, d, t, rt->work->x, d, SOTTO__RESIDUAL);
+    sotto__norm_linear_run(&m->nn, &b->mlp_norm, &b->up, rt->work->x, t, rt->work->xn, rt->work->wide, 4 * d,
+                           SOTTO__GELU); /* [T, 4D] */
+    sotto__linear_run(&m->nn, &b->down, rt->work->wide, 4 * d, t, rt->work->x, d, SOTTO__RESIDUAL);
 
     count_norm(rt, 2 * t);
     sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &b->qkv, t);
@@ -148,12 +150,12 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
     const sotto_model *m = rt->model;
     const sotto__block *b = &m->params.decoder[layer];
     const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
-    struct split_job j = {.from = rt->wide, .t = t, .heads = (size_t)m->info.n_text_head};
+    struct split_job j = {.from = rt->work->wide, .t = t, .heads = (size_t)m->info.n_text_head};
     j.width = d / j.heads;
-    sotto__linear_run(&m->nn, &b->cross_kv, w->states, d, t, rt->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */
+    sotto__linear_run(&m->nn, &b->cross_kv, w->states, d, t, rt->work->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */
     if (w->packed_kv) {
         sotto__packed *kv = (sotto__packed *)(void *)(w->packed_kv + layer * w->kv_bytes);
-        sotto__kv_pack(&m->nn, kv, rt->wide, rt->wide + d, 2 * d, t, j.heads, j.width, 8);
+        sotto__kv_pack(&m->nn, kv, rt->work->wide, rt->work->wide + d, 2 * d, t, j.heads, j.width, 8);
     } else {
         j.to = w->cross_kv + 2 * layer * t * d;
         sotto__pool_run(m->nn.pool, split_head, &j, 2 * j.heads);
@@ -161,15 +163,15 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
     sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_kv, t);
 }
 
-sotto_status sotto__encode(sotto__runtime *rt, const float *mel, size_t frames, int32_t tail_stride, sotto__window *w,
-                           sotto_error *err)
+sotto_status sotto__encoder_run(sotto__runtime *rt, const float *mel, size_t frames, int32_t tail_stride,
+                                sotto__window *w, sotto_error *err)
 {
     const double start = sotto__now_s();
     const sotto_model *m = rt->model;
     const struct plan plan =
         make_plan(frames, (size_t)(tail_stride > 1 ? tail_stride : 1), (size_t)m->info.n_audio_ctx);
     sotto_status st = make_scratch(rt, err);
-    if (st != SOTTO_OK) return st;
+    if (st != SOTTO_OK || (st = sotto__window_reserve(w, rt, plan.whole + plan.sampled, err)) != SOTTO_OK) return st;
     w->positions = plan.whole + plan.sampled;
     w->sampled = plan.sampled > 0;
     for (size_t i = 0; i < w->positions; i++)
@@ -179,7 +181,7 @@ sotto_status sotto__encode(sotto__runtime *rt, const float *mel, size_t frames, 
         if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;
         block(rt, &m->params.encoder[l], w);
     }
-    sotto__norm_run(&m->nn, &m->params.encoder_norm, rt->x, w->positions, w->states);
+    sotto__norm_run(&m->nn, &m->params.encoder_norm, rt->work->x, w->positions, w->states);
     count_norm(rt, w->positions);
     for (size_t l = 0; l < (size_t)m->info.n_text_layer; l++) {
         if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;

@@ -173,6 +173,7 @@ sotto_status sotto_model_open(sotto_model **out, const char *path, const sotto_m
     if ((st = set_tokenizer(m, w, err)) != SOTTO_OK) goto fail;
     if ((st = set_mel_filters(m, w, err)) != SOTTO_OK) goto fail;
     if ((st = set_alignment(m, w, err)) != SOTTO_OK) goto fail;
+    if ((st = sotto__desk_open(&m->desk, m, err)) != SOTTO_OK) goto fail;
     m->info.size = sizeof m->info;
     m->info.path = m->path;
     m->info.format = sotto__file_format_name(w->format);
@@ -191,6 +192,7 @@ fail:
 void sotto_model_free(sotto_model *m)
 {
     if (!m) return;
+    sotto__desk_free(m->desk);
     sotto__tokenizer_free(m->tokenizer);
     pthread_mutex_destroy(&m->peak_lock);
     free(m->params.encoder);

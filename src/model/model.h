@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "model/batch.h"
 #include "model/weights.h"
 #include "nn/linear.h"
 #include "token/tokenizer.h"
@@ -47,6 +48,7 @@ struct sotto_model {
     float *mel_filters;       /* [n_mels, 201] */
     int32_t *alignment_heads; /* pairs (layer, head) */
     size_t n_alignment_heads;
+    sotto__desk *desk; /* where sessions meet; the one thing in here that changes, besides the peak */
     pthread_mutex_t peak_lock;
     double peak_gflops; /* 0 = not measured yet */
 };

@@ -12,18 +12,16 @@ sotto_status sotto__runtime_open(sotto__runtime **out, sotto_model *model, sotto
 {
     const sotto_model_info *info = &model->info;
     const size_t heads = (size_t)info->n_text_layer * (size_t)info->n_text_head;
-    const size_t threads = (size_t)sotto__pool_threads(model->nn.pool);
-    const size_t keys = (size_t)(info->n_audio_ctx > info->n_text_ctx ? info->n_audio_ctx : info->n_text_ctx);
     sotto__runtime *rt = calloc(1, sizeof *rt);
     *out = NULL;
     if (!rt) return sotto__fail_nomem(err, "session");
     rt->model = model;
-    rt->scratch_stride = sotto__attention_scratch(keys);
-    rt->scratch = sotto__aligned(threads * rt->scratch_stride, sizeof(float));
+    rt->work = sotto__desk_work(model->desk);
+    sotto__desk_open_wake(&rt->wake);
     rt->row_seen = calloc((size_t)info->n_vocab, 1);
     rt->position_seen = calloc((size_t)info->n_audio_ctx, 1);
     rt->alignment_index = calloc(heads, sizeof *rt->alignment_index);
-    if (!rt->scratch || !rt->row_seen || !rt->position_seen || !rt->alignment_index) {
+    if (!rt->row_seen || !rt->position_seen || !rt->alignment_index) {
         sotto__runtime_free(rt);
         return sotto__fail_nomem(err, "session");
     }
@@ -38,17 +36,11 @@ sotto_status sotto__runtime_open(sotto__runtime **out, sotto_model *model, sotto
 void sotto__runtime_free(sotto__runtime *rt)
 {
     if (!rt) return;
+    sotto__runtime_leave(rt);
+    pthread_cond_destroy(&rt->wake);
     free(rt->row_seen);
     free(rt->position_seen);
     free(rt->alignment_index);
-    free(rt->mel);
-    free(rt->conv);
-    free(rt->x);
-    free(rt->xn);
-    free(rt->wide);
-    free(rt->kv);
-    free(rt->scratch);
-    free(rt->rows);
     free(rt);
 }
 
@@ -118,21 +110,10 @@ void sotto__count_linear(sotto__runtime *rt, sotto_part part, const sotto__linea
 sotto_status sotto__window_create(sotto__window **out, const sotto__runtime *rt, sotto_error *err)
 {
     const sotto_model_info *info = &rt->model->info;
-    const size_t states = (size_t)info->n_audio_ctx * (size_t)info->n_audio_state;
     sotto__window *w = calloc(1, sizeof *w);
     *out = NULL;
-    if (w) {
-        w->states = sotto__aligned(states, sizeof(float));
-        const size_t layers = (size_t)info->n_text_layer, heads = (size_t)info->n_text_head;
-        if (sotto__packs_attention(rt->model)) {
-            w->kv_bytes = sotto__kv_bytes((size_t)info->n_audio_ctx, heads, (size_t)info->n_text_state / heads, 8);
-            w->packed_kv = sotto__aligned(layers, w->kv_bytes);
-        } else {
-            w->cross_kv = sotto__aligned(2 * layers * states, sizeof(float));
-        }
-        w->key_bias = sotto__aligned((size_t)info->n_audio_ctx, sizeof(float));
-    }
-    if (!w || !w->states || (!w->cross_kv && !w->packed_kv) || !w->key_bias) {
+    if (w) w->key_bias = sotto__aligned((size_t)info->n_audio_ctx, sizeof(float));
+    if (!w || !w->key_bias) {
         sotto__window_free(w);
         return sotto__fail_nomem(err, "encoded window");
     }
@@ -148,6 +129,30 @@ void sotto__window_free(sotto__window *w)
     free(w->packed_kv);
     free(w->key_bias);
     free(w);
+}
+
+sotto_status sotto__window_reserve(sotto__window *w, const sotto__runtime *rt, size_t positions, sotto_error *err)
+{
+    const sotto_model_info *info = &rt->model->info;
+    const size_t states = positions * (size_t)info->n_audio_state;
+    if (positions <= w->capacity) return SOTTO_OK;
+    const size_t layers = (size_t)info->n_text_layer, heads = (size_t)info->n_text_head;
+    free(w->states);
+    free(w->cross_kv);
+    free(w->packed_kv);
+    w->cross_kv = NULL;
+    w->packed_kv = NULL;
+    w->positions = w->capacity = 0;
+    w->states = sotto__aligned(states, sizeof(float));
+    if (sotto__packs_attention(rt->model)) {
+        w->kv_bytes = sotto__kv_bytes(positions, heads, (size_t)info->n_text_state / heads, 8);
+        w->packed_kv = sotto__aligned(layers, w->kv_bytes);
+    } else {
+        w->cross_kv = sotto__aligned(2 * layers * states, sizeof(float));
+    }
+    if (!w->states || (!w->cross_kv && !w->packed_kv)) return sotto__fail_nomem(err, "encoded window");
+    w->capacity = positions;
+    return SOTTO_OK;
 }
 
 size_t sotto__window_positions(const sotto__window *w) { return w->positions; }

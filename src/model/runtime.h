@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The model as a function: mel -> window (encoder states and cross-attention keys and values), tokens -> logits.
  *
- * A runtime belongs to one session (one thread at a time): it holds scratch memory and counters; weights stay in the
- * shared model. Shapes: T = n_audio_ctx (1500), D = state width, H = heads, V = n_vocab, all row-major. */
+ * A runtime belongs to one session (one thread at a time) and holds its counters; weights and scratch memory are the
+ * shared model's. Sessions of a model on several threads meet at its desk (batch.h): they encode one after the other,
+ * and their decoder passes are computed as one. Shapes: T = n_audio_ctx (1500), D = state width, H = heads, V =
+ * n_vocab, all row-major. */
 #ifndef SOTTO_MODEL_RUNTIME_H
 #define SOTTO_MODEL_RUNTIME_H
 
@@ -33,6 +35,10 @@ void sotto__runtime_touched(const sotto__runtime *rt, uint64_t out[SOTTO_PART_CO
 /* Cancellation flag, async-signal-safe to set; forward calls return SOTTO_ECANCELLED once it is set. */
 void sotto__runtime_cancel(sotto__runtime *rt, bool on);
 bool sotto__runtime_cancelled(const sotto__runtime *rt);
+
+/* The session decodes no further for now: the others need not wait for its next step. To be called at the end of a
+ * transcription, however it ended. */
+void sotto__runtime_leave(sotto__runtime *rt);
 
 sotto_status sotto__window_create(sotto__window **out, const sotto__runtime *rt, sotto_error *err);
 void sotto__window_free(sotto__window *w);
@@ -73,8 +79,10 @@ typedef struct sotto__step {
  * so. */
 enum { SOTTO__EXACT_ROWS = 8 };
 
-/* One decoder pass over all steps together. Counts its seconds under `stage` (PREFILL, DECODE or WORDS), one decoder
- * step, and multiply-adds. Sequences of one call must be distinct. */
+/* One decoder pass over all steps together, and over those of other sessions that are decoding. A step's logits are the
+ * same to the last bit whatever else is in the pass. Counts, for this session's share of the pass, seconds under
+ * `stage` (PREFILL, DECODE or WORDS) and multiply-adds, and one decoder step. Sequences of one call must be distinct.
+ */
 sotto_status sotto__decoder_forward(sotto__runtime *rt, sotto__step *steps, size_t n_steps, sotto_stage stage,
                                     sotto_error *err);
 

@@ -5,7 +5,6 @@
 #include "nn/linear_packed.h"
 
 enum {
-    FEW_ROWS = 12,        /* up to here the weights are streamed once and every row is a matrix-vector product */
     CHUNK_FLOATS = 24576, /* weights of one such task: 96 KiB, so that the second row finds them in the L2 cache */
     BLOCK_ROWS = 192      /* rows of one product otherwise */
 };
@@ -17,6 +16,7 @@ struct job {
     float *y;
     size_t ldx, ldy, rows, block;
     sotto__epilogue epilogue;
+    float *const *to; /* NULL, or where each row goes */
 };
 
 /* Rows r of outputs o … o+n-1 after their product. */
@@ -30,15 +30,28 @@ static void finish(const struct job *j, float *y, size_t o, size_t n)
         ops->add(y, bias, n);
 }
 
+/* Weights of outputs o … o+n-1; half-precision ones are widened into this thread's scratch. */
+static const float *weights_of(const struct job *j, size_t tap, size_t o, size_t n, int thread)
+{
+    const sotto__linear *l = j->layer;
+    const size_t at = (tap * l->out + o) * l->in;
+    float *w;
+    if (!l->half) return l->weight + at;
+    w = j->nn->scratch + (size_t)thread * j->nn->scratch_stride;
+    j->nn->ops->from_f16(w, (const unsigned char *)l->half + 2 * at, n * l->in);
+    return w;
+}
+
+/* The weights are streamed once, and every row is a matrix-vector product. */
 static void few_rows(void *arg, size_t index, int thread)
 {
     const struct job *j = arg;
-    const size_t o = index * j->block, n = j->layer->out - o < j->block ? j->layer->out - o : j->block;
-    (void)thread;
+    const size_t in = j->layer->in, o = index * j->block,
+                 n = j->layer->out - o < j->block ? j->layer->out - o : j->block;
+    const float *w = weights_of(j, 0, o, n, thread);
     for (size_t r = 0; r < j->rows; r++) {
-        float *y = j->y + r * j->ldy + o;
-        j->nn->ops->gemv(n, j->layer->in, j->layer->weight + o * j->layer->in, j->layer->in, j->x + r * j->ldx,
-                         j->epilogue == SOTTO__RESIDUAL ? 1.0f : 0.0f, y);
+        float *y = (j->to ? j->to[r] : j->y + r * j->ldy) + o;
+        j->nn->ops->gemv(n, in, w, in, j->x + r * j->ldx, j->epilogue == SOTTO__RESIDUAL ? 1.0f : 0.0f, y);
         finish(j, y, o, n);
     }
 }
@@ -56,24 +69,15 @@ static void many_rows(void *arg, size_t index, int thread)
     for (size_t r = r0; r < r0 + n; r++) finish(j, j->y + r * j->ldy, 0, j->layer->out);
 }
 
-/* Half-precision weights: a run of outputs is widened into this thread's scratch and used at once. */
+/* Many rows times half-precision weights: a task is a run of outputs, widened and used at once. */
 static void half_outputs(void *arg, size_t index, int thread)
 {
     const struct job *j = arg;
     const sotto__linear *l = j->layer;
-    const sotto__ops *ops = j->nn->ops;
     const size_t o = index * j->block, n = l->out - o < j->block ? l->out - o : j->block;
-    float *w = j->nn->scratch + (size_t)thread * j->nn->scratch_stride;
-    for (size_t tap = 0; tap < l->taps; tap++) {
-        const float beta = tap || j->epilogue == SOTTO__RESIDUAL ? 1.0f : 0.0f;
-        const float *x = j->x + tap * l->in;
-        ops->from_f16(w, l->half + (tap * l->out + o) * l->in, n * l->in);
-        if (j->rows <= FEW_ROWS)
-            for (size_t r = 0; r < j->rows; r++)
-                ops->gemv(n, l->in, w, l->in, x + r * j->ldx, beta, j->y + r * j->ldy + o);
-        else
-            ops->gemm_nt(j->rows, n, l->in, x, j->ldx, w, l->in, beta, j->y + o, j->ldy);
-    }
+    for (size_t tap = 0; tap < l->taps; tap++)
+        j->nn->ops->gemm_nt(j->rows, n, l->in, j->x + tap * l->in, j->ldx, weights_of(j, tap, o, n, thread), l->in,
+                            tap || j->epilogue == SOTTO__RESIDUAL ? 1.0f : 0.0f, j->y + o, j->ldy);
     for (size_t r = 0; r < j->rows; r++) finish(j, j->y + r * j->ldy + o, o, n);
 }
 
@@ -81,21 +85,27 @@ static size_t outputs_of_chunk(const sotto__linear *l) { return CHUNK_FLOATS / l
 
 size_t sotto__half_scratch(size_t in) { return CHUNK_FLOATS > 16 * in ? CHUNK_FLOATS : 16 * in; }
 
+void sotto__linear_each(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
+                        float *y, size_t ldy, float *const *to, sotto__epilogue epilogue)
+{
+    struct job j = {nn, layer, x, y, ldx, ldy, rows, outputs_of_chunk(layer), epilogue, to};
+    if (rows == 0) return;
+    if (layer->packed.data)
+        sotto__packed_run(nn, NULL, layer, x, ldx, rows, y, ldy, to, epilogue);
+    else
+        sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);
+}
+
 void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                        float *y, size_t ldy, sotto__epilogue epilogue)
 {
-    struct job j = {nn, layer, x, y, ldx, ldy, rows, 0, epilogue};
+    struct job j = {nn, layer, x, y, ldx, ldy, rows, 0, epilogue, NULL};
     if (rows == 0) return;
-    if (layer->packed.data) {
-        sotto__packed_run(nn, NULL, layer, x, ldx, rows, y, ldy, epilogue);
-        return;
-    }
-    if (layer->half) {
+    if (layer->packed.data || (rows <= SOTTO__FEW_ROWS && layer->taps == 1)) {
+        sotto__linear_each(nn, layer, x, ldx, rows, y, ldy, NULL, epilogue);
+    } else if (layer->half) {
         j.block = outputs_of_chunk(layer);
         sotto__pool_run(nn->pool, half_outputs, &j, (layer->out + j.block - 1) / j.block);
-    } else if (rows <= FEW_ROWS && layer->taps == 1) {
-        j.block = outputs_of_chunk(layer);
-        sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);
     } else {
         const size_t threads = (size_t)sotto__pool_threads(nn->pool);
         j.block = BLOCK_ROWS;
@@ -133,7 +143,7 @@ void sotto__norm_linear_run(const sotto__nn *nn, const sotto__norm *norm, const 
                             size_t rows, float *xn, float *y, size_t ldy, sotto__epilogue epilogue)
 {
     if (layer->packed.data) {
-        sotto__packed_run(nn, norm, layer, x, layer->in, rows, y, ldy, epilogue);
+        sotto__packed_run(nn, norm, layer, x, layer->in, rows, y, ldy, NULL, epilogue);
         return;
     }
     sotto__norm_run(nn, norm, x, rows, xn);

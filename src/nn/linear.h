@@ -31,7 +31,7 @@ size_t sotto__half_scratch(size_t in);
  * The weights are held in one of three forms. */
 typedef struct sotto__linear {
     const float *weight;  /* [out, in], or [taps, out, in] */
-    const uint16_t *half; /* the same in IEEE half precision, widened when used */
+    const void *half;     /* the same in IEEE half precision, widened when used */
     sotto__packed packed; /* [out, taps * in] in 8 or 4 bits; taken when packed.data is set */
     const float *bias;    /* [out] or NULL */
     size_t in, out;
@@ -57,6 +57,13 @@ void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const fl
 /* The same of norm(x), x[rows, in] dense; `xn` [rows, in] is where the plain form keeps it. */
 void sotto__norm_linear_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
                             size_t rows, float *xn, float *y, size_t ldy, sotto__epilogue epilogue);
+
+/* The same for rows that must not feel each other: each is a matrix-vector product of its own, so its result does not
+ * depend on how many there are; packed layers compute so in any case. sotto__linear_run does no other up to
+ * SOTTO__FEW_ROWS. Row r goes to to[r] if `to` is given, else to y + r * ldy. No taps. */
+enum { SOTTO__FEW_ROWS = 12 };
+void sotto__linear_each(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
+                        float *y, size_t ldy, float *const *to, sotto__epilogue epilogue);
 
 /* y[rows, n] = norm(x[rows, n]) */
 void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *x, size_t rows, float *y);

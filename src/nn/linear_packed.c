@@ -49,6 +49,7 @@ struct job {
     size_t ldx, rows, in, lda;
     float *y;
     size_t ldy;
+    float *const *to; /* NULL, or where each row goes */
     sotto__epilogue epilogue;
     float limit;
     size_t chunk, chunks; /* panels of a task, tasks of a block of rows */
@@ -92,7 +93,8 @@ static void multiply(void *arg, size_t index, int thread)
                               .a_sums = j->nn->act_sums + r0 * (j->in / SOTTO__GROUP4),
                               .b = &j->layer->packed,
                               .bias = j->layer->bias,
-                              .c = j->y + r0 * j->ldy,
+                              .c = j->to ? NULL : j->y + r0 * j->ldy,
+                              .to = j->to ? j->to + r0 : NULL,
                               .ldc = j->ldy,
                               .add_to = j->epilogue == SOTTO__RESIDUAL};
     (void)thread;
@@ -100,7 +102,8 @@ static void multiply(void *arg, size_t index, int thread)
     if (j->epilogue == SOTTO__GELU) {
         const size_t o = first * SOTTO__PANEL, end = (first + n) * SOTTO__PANEL;
         const size_t outputs = (end < j->layer->out ? end : j->layer->out) - o;
-        for (size_t r = 0; r < rows; r++) j->nn->ops->bias_gelu(g.c + r * j->ldy + o, NULL, outputs);
+        for (size_t r = 0; r < rows; r++)
+            j->nn->ops->bias_gelu((j->to ? j->to[r0 + r] : g.c + r * j->ldy) + o, NULL, outputs);
     }
 }
 
@@ -119,7 +122,7 @@ static void split(struct job *j)
 }
 
 void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
-                       size_t ldx, size_t rows, float *y, size_t ldy, sotto__epilogue epilogue)
+                       size_t ldx, size_t rows, float *y, size_t ldy, float *const *to, sotto__epilogue epilogue)
 {
     struct job j = {.nn = nn, .norm = norm, .layer = layer, .ldx = ldx, .ldy = ldy, .epilogue = epilogue};
     j.in = layer->taps * layer->in;
@@ -130,7 +133,8 @@ void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto
     for (size_t r = 0; r < rows; r += j.rows) {
         j.rows = rows - r < most ? rows - r : most;
         j.x = x + r * ldx;
-        j.y = y + r * ldy;
+        j.y = to ? NULL : y + r * ldy;
+        j.to = to ? to + r : NULL;
         split(&j);
         sotto__pool_run(nn->pool, quantise_rows, &j, (j.rows + QUANTISE_ROWS - 1) / QUANTISE_ROWS);
         sotto__pool_run(nn->pool, multiply, &j, (j.rows + BLOCK_ROWS - 1) / BLOCK_ROWS * j.chunks);

@@ -5,8 +5,9 @@
 
 #include "nn/linear.h"
 
-/* sotto__linear_run, and with `norm` sotto__norm_linear_run, of a layer with packed.data. */
+/* sotto__linear_run or, with `to`, sotto__linear_each, and with `norm` sotto__norm_linear_run, of a layer with
+ * packed.data. */
 void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
-                       size_t ldx, size_t rows, float *y, size_t ldy, sotto__epilogue epilogue);
+                       size_t ldx, size_t rows, float *y, size_t ldy, float *const *to, sotto__epilogue epilogue);
 
 #endif

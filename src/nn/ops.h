@@ -35,7 +35,8 @@ typedef struct sotto__product {
     const float *bias; /* [b->out] or NULL */
     float *c;
     size_t ldc;
-    bool add_to; /* c += instead of c = */
+    float *const *to; /* NULL, or [rows]: where row r goes instead */
+    bool add_to;      /* c += instead of c = */
 } sotto__product;
 
 typedef struct sotto__ops {

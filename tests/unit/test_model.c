@@ -411,6 +411,7 @@ static void test_bounds(void **state)
     open_fixture(&x, dirs[TINY_CTRANSLATE2]);
     sotto__step step = {.seq = x.seq[0], .window = x.window, .tokens = many, .n_tokens = 65};
     assert_int_equal(sotto__decoder_forward(x.rt, &step, 1, SOTTO_STAGE_DECODE, &err), SOTTO_EINTERNAL);
+    assert_int_equal(sotto__decoder_forward(x.rt, NULL, 0, SOTTO_STAGE_DECODE, &err), SOTTO_EINTERNAL);
     step.n_tokens = 64;
     assert_int_equal(sotto__decoder_forward(x.rt, &step, 1, SOTTO_STAGE_DECODE, &err), SOTTO_OK);
     step.n_tokens = 1;

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT
+ * The desk (batch.h). A request waits on its owner's stack in one list, oldest first; whichever thread finds the desk
+ * free and something ready becomes the executor, so there is no thread of its own and a lone session never waits.
+ *
+ * A decoder pass is ready once every session that decodes has handed in its step, or PATIENCE after the last one did:
+ * between two steps a session only picks its next tokens. One that was late is not waited for until it comes again.
+ *
+ * Whenever nobody executes and requests wait, the thread of the oldest is awake or sleeps with a time limit. */
+#include "model/state.h"
+#include "base/checked.h"
+#include "base/error.h"
+#include "nn/attention.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+static const double PATIENCE = 1e-3; /* seconds */
+
+enum { PASS_ROWS = 256 }; /* no request is added to a pass that would have more rows: bounds scratch memory */
+
+struct sotto__desk {
+    sotto_model *model;
+    sotto__work work;
+    pthread_mutex_t lock;
+    bool busy;               /* a thread executes */
+    sotto__request *waiting; /* oldest first */
+    size_t decodes;          /* decoder steps among them */
+    size_t decoding;         /* sessions that decode, those that wait included */
+    uint64_t round;          /* a session decodes while its `joined` is this */
+    double patient_since;    /* last arrival, or end of a pass */
+    sotto__desk_tally tally;
+};
+
+sotto_status sotto__desk_open(sotto__desk **out, sotto_model *model, sotto_error *err)
+{
+    const sotto_model_info *info = &model->info;
+    const size_t threads = (size_t)sotto__pool_threads(model->nn.pool);
+    const size_t keys = (size_t)(info->n_audio_ctx > info->n_text_ctx ? info->n_audio_ctx : info->n_text_ctx);
+    sotto__desk *d = calloc(1, sizeof *d);
+    *out = NULL;
+    if (!d) return sotto__fail_nomem(err, "desk");
+    d->model = model;
+    d->round = 1;
+    pthread_mutex_init(&d->lock, NULL);
+    d->work.scratch_stride = sotto__attention_scratch(keys);
+    d->work.scratch = sotto__aligned(threads * d->work.scratch_stride, sizeof(float));
+    if (!d->work.scratch) {
+        sotto__desk_free(d);
+        return sotto__fail_nomem(err, "attention scratch");
+    }
+    *out = d;
+    return SOTTO_OK;
+}
+
+void sotto__desk_free(sotto__desk *d)
+{
+    if (!d) return;
+    pthread_mutex_destroy(&d->lock);
+    free(d->work.scratch);
+    free(d->work.mel);
+    free(d->work.conv);
+    free(d->work.x);
+    free(d->work.xn);
+    free(d->work.wide);
+    free(d->work.kv);
+    free(d->work.rows);
+    free(d);
+}
+
+sotto__work *sotto__desk_work(sotto__desk *desk) { return &desk->work; }
+
+sotto__desk_tally sotto__desk_get_tally(sotto__desk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    const sotto__desk_tally tally = d->tally;
+    pthread_mutex_unlock(&d->lock);
+    return tally;
+}
+
+void sotto__desk_open_wake(pthread_cond_t *wake)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+/* ---- under the lock ---- */
+
+static void join(sotto__desk *d, sotto__runtime *rt)
+{
+    if (rt->joined != d->round) d->decoding++;
+    rt->joined = d->round;
+}
+
+static void leave(sotto__desk *d, sotto__runtime *rt)
+{
+    if (rt->joined == d->round) d->decoding--;
+    rt->joined = 0;
+}
+
+/* From now on only the sessions that wait with a step decode. */
+static void forget_late(sotto__desk *d)
+{
+    d->round++;
+    d->decoding = 0;
+    for (sotto__request *r = d->waiting; r; r = r->next)
+        if (r->steps) join(d, r->rt);
+}
+
+static void wake_oldest(sotto__desk *d)
+{
+    if (d->waiting) pthread_cond_signal(&d->waiting->rt->wake);
+}
+
+static void finish(sotto__request *r)
+{
+    r->done = true; /* its owner may be gone once the lock is let go */
+    pthread_cond_signal(&r->rt->wake);
+}
+
+static sotto__request *unlink_at(sotto__desk *d, sotto__request **at)
+{
+    sotto__request *r = *at;
+    *at = r->next;
+    r->next = NULL;
+    if (r->steps) d->decodes--;
+    return r;
+}
+
+static void enqueue(sotto__desk *d, sotto__request *r)
+{
+    sotto__request **at = &d->waiting;
+    while (*at) at = &(*at)->next;
+    *at = r;
+    if (r->steps) {
+        d->decodes++;
+        join(d, r->rt);
+    } else {
+        leave(d, r->rt);
+    }
+    d->patient_since = sotto__now_s();
+}
+
+/* Requests of cancelled sessions end; a pass that has begun ends with them in it. */
+static void drop_cancelled(sotto__desk *d)
+{
+    const sotto__request *oldest = d->waiting;
+    for (sotto__request **at = &d->waiting; *at;) {
+        sotto__request *r = *at;
+        if (sotto__check_cancel(r->rt, r->err) == SOTTO_OK) {
+            at = &r->next;
+            continue;
+        }
+        unlink_at(d, at);
+        leave(d, r->rt);
+        r->status = SOTTO_ECANCELLED;
+        finish(r);
+    }
+    if (d->waiting != oldest) wake_oldest(d);
+}
+
+/* What to execute now: the oldest window, else the steps of a pass, as a list; NULL = nothing is ready. */
+static sotto__request *take(sotto__desk *d, double now)
+{
+    sotto__request *pass = NULL, **end = &pass;
+    size_t rows = 0;
+    for (sotto__request **at = &d->waiting; *at; at = &(*at)->next)
+        if (!(*at)->steps) return unlink_at(d, at);
+    if (d->decodes < d->decoding) {
+        if (now < d->patient_since + PATIENCE) return NULL;
+        forget_late(d);
+    }
+    for (sotto__request **at = &d->waiting; *at;) {
+        if (rows && rows + (*at)->rows > PASS_ROWS) {
+            at = &(*at)->next;
+            continue;
+        }
+        rows += (*at)->rows;
+        *end = unlink_at(d, at);
+        end = &(*end)->next;
+    }
+    return pass;
+}
+
+/* Sleeps until something changes; the oldest sleeps no longer than patience lasts. */
+static void sleep_at(sotto__desk *d, sotto__request *r)
+{
+    if (d->busy || d->waiting != r) {
+        pthread_cond_wait(&r->rt->wake, &d->lock);
+        return;
+    }
+    const double until = d->patient_since + PATIENCE;
+    struct timespec t = {.tv_sec = (time_t)until};
+    t.tv_nsec = (long)((until - (double)t.tv_sec) * 1e9);
+    pthread_cond_timedwait(&r->rt->wake, &d->lock, &t);
+}
+
+/* ---- sessions ---- */
+
+static void execute(sotto_model *m, sotto__request *list)
+{
+    if (list->steps)
+        sotto__decoder_run(m, list);
+    else
+        list->status =
+            sotto__encoder_run(list->rt, list->mel, list->frames, list->tail_stride, list->window, list->err);
+}
+
+/* Hands the request in, executes whatever is ready, returns when the request is done. */
+static sotto_status run(sotto__desk *d, sotto__request *r)
+{
+    pthread_mutex_lock(&d->lock);
+    enqueue(d, r);
+    while (!r->done) {
+        if (!d->busy) drop_cancelled(d);
+        if (r->done) break;
+        sotto__request *list = d->busy ? NULL : take(d, sotto__now_s());
+        if (!list) {
+            sleep_at(d, r);
+            continue;
+        }
+        d->busy = true;
+        pthread_mutex_unlock(&d->lock);
+        execute(d->model, list);
+        pthread_mutex_lock(&d->lock);
+        d->busy = false;
+        d->patient_since = sotto__now_s();
+        if (list->steps) d->tally.passes++;
+        while (list) {
+            sotto__request *one = list;
+            list = one->next;
+            if (one->steps) d->tally.steps++;
+            finish(one);
+        }
+        wake_oldest(d);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return r->status;
+}
+
+sotto_status sotto__encode(sotto__runtime *rt, const float *mel, size_t frames, int32_t tail_stride, sotto__window *w,
+                           sotto_error *err)
+{
+    sotto__request r = {.rt = rt, .err = err, .mel = mel, .frames = frames, .tail_stride = tail_stride, .window = w};
+    return run(rt->model->desk, &r);
+}
+
+sotto_status sotto__decoder_forward(sotto__runtime *rt, sotto__step *steps, size_t n_steps, sotto_stage stage,
+                                    sotto_error *err)
+{
+    sotto__request r = {.rt = rt, .err = err, .steps = steps, .n_steps = n_steps, .stage = stage};
+    const sotto_status st = sotto__decoder_check(&r);
+    return st == SOTTO_OK ? run(rt->model->desk, &r) : st;
+}
+
+void sotto__runtime_leave(sotto__runtime *rt)
+{
+    sotto__desk *d = rt->model->desk;
+    pthread_mutex_lock(&d->lock);
+    leave(d, rt);
+    if (!d->busy) wake_oldest(d);
+    pthread_mutex_unlock(&d->lock);
+}
