@@ -6,7 +6,10 @@
 #include "base/error.h"
 #include "model/runtime.h"
 #include "nn/ops.h"
+#include "text/parallel.h"
 #include "text/transcribe.h"
+#include "vad/spans.h"
+#include "vad/vad.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -18,6 +21,8 @@ struct sotto_session {
     sotto__runtime *runtime;
     sotto__transcript *transcript;
     sotto_result result;
+    sotto__vad *vad; /* opened when a call first needs it */
+    char *vad_path;
 };
 
 const char *sotto_version(void) { return SOTTO_VERSION; }
@@ -84,6 +89,8 @@ void sotto_session_free(sotto_session *s)
     if (!s) return;
     sotto__transcript_free(s->transcript);
     sotto__runtime_free(s->runtime);
+    sotto__vad_free(s->vad);
+    free(s->vad_path);
     free(s);
 }
 
@@ -100,6 +107,112 @@ struct input {
     const float *samples;
     size_t n;
 };
+
+/* ---- long recordings in parts ---- */
+
+enum { WINDOW_SAMPLES = 30 * SOTTO__SAMPLE_RATE, PARTS_AT_A_TIME = 6 };
+
+/* Listens for speech while the samples stream past, from the moment that there is more than one window of them. */
+typedef struct listener {
+    sotto__vad_track *track;
+    float *first; /* [WINDOW_SAMPLES]: kept back until then */
+    size_t n_first;
+    bool started;
+} listener;
+
+static sotto_status listen_to(const float *samples, size_t n, void *user, sotto_error *err)
+{
+    listener *l = user;
+    sotto_status st;
+    if (!l->started && n <= WINDOW_SAMPLES - l->n_first) {
+        memcpy(l->first + l->n_first, samples, n * sizeof *samples);
+        l->n_first += n;
+        return SOTTO_OK;
+    }
+    if (!l->started && (st = sotto__vad_track_push(l->track, l->first, l->n_first, err)) != SOTTO_OK) return st;
+    l->started = true;
+    return sotto__vad_track_push(l->track, samples, n, err);
+}
+
+static void close_listener(listener *l)
+{
+    sotto__vad_track_free(l->track);
+    free(l->first);
+}
+
+/* Options that need the text of one window before the next is begun keep a recording in one piece. */
+static bool may_part(const sotto_options *o)
+{
+    return o->vad_path && *o->vad_path && !o->sequential && isnan(o->hallucination_silence_threshold);
+}
+
+static sotto_status open_listener(sotto_session *s, listener *l, const sotto_options *o, sotto_error *err)
+{
+    sotto_status st;
+    if (!s->vad_path || strcmp(s->vad_path, o->vad_path) != 0) {
+        char *path = strdup(o->vad_path);
+        sotto__vad_free(s->vad);
+        free(s->vad_path);
+        s->vad = NULL;
+        s->vad_path = path;
+        if (!path) return sotto__fail_nomem(err, "path of the voice detector");
+    }
+    if (!s->vad && (st = sotto__vad_open(&s->vad, s->vad_path, err)) != SOTTO_OK) return st;
+    l->first = sotto__aligned(WINDOW_SAMPLES, sizeof *l->first);
+    if (!l->first) return sotto__fail_nomem(err, "memory to listen with");
+    return sotto__vad_track_create(&l->track, s->vad, err);
+}
+
+/* The recording's parts, *n of them; 0 when there is no speech. */
+static sotto_status find_parts(const listener *l, const sotto__features *f, sotto__part **out, size_t *n,
+                               sotto_error *err)
+{
+    const size_t frames = sotto__features_frames(f);
+    sotto__vad_options vad;
+    sotto__chunk_options how;
+    sotto__spans spans = {0}, chunks = {0};
+    sotto_status st = sotto__vad_track_finish(l->track, err);
+    size_t chunk_count;
+    *out = NULL;
+    *n = 0;
+    if (st != SOTTO_OK) return st;
+    const float *p = sotto__vad_track_probabilities(l->track, &chunk_count);
+    const uint64_t samples = sotto__vad_track_samples(l->track);
+    sotto__vad_options_default(&vad);
+    sotto__chunk_options_default(&how);
+    if ((st = sotto__vad_spans(p, chunk_count, samples, &vad, &spans, err)) == SOTTO_OK &&
+        (st = sotto__vad_chunks(&spans, p, chunk_count, samples, &how, &chunks, err)) == SOTTO_OK) {
+        *out = calloc(chunks.n + 1, sizeof **out);
+        if (!*out) st = sotto__fail_nomem(err, "parts of a recording");
+        for (size_t i = 0; *out && i < chunks.n; i++) {
+            const size_t begin = (size_t)chunks.items[i].start / SOTTO__HOP;
+            const size_t end = (size_t)(chunks.items[i].end + SOTTO__HOP - 1) / SOTTO__HOP;
+            const sotto__part part = {begin, end < frames ? end : frames};
+            if (part.begin < part.end) (*out)[(*n)++] = part;
+        }
+    }
+    sotto__spans_free(&spans);
+    sotto__spans_free(&chunks);
+    return st;
+}
+
+static sotto_status transcribe_features(sotto_session *s, const sotto__features *f, const listener *l,
+                                        const sotto_options *o, sotto_error *err)
+{
+    sotto__part *parts;
+    size_t n;
+    sotto_status st;
+    if (!l->started) return sotto__transcribe(s->runtime, f, o, s->transcript, err);
+    if ((st = find_parts(l, f, &parts, &n, err)) != SOTTO_OK) return st;
+    /* A recording that seems to hold no speech is still heard as a whole: the model decides. */
+    if (n == 0)
+        st = sotto__transcribe(s->runtime, f, o, s->transcript, err);
+    else
+        st = sotto__transcribe_parts(s->runtime, f, o, parts, n, PARTS_AT_A_TIME, s->transcript, err);
+    if (st == SOTTO_OK) sotto__runtime_counts(s->runtime)->parts += n;
+    free(parts);
+    return st;
+}
 
 static sotto_status fill_features(sotto_session *s, const struct input *in, sotto__features *f, sotto_error *err)
 {
@@ -133,6 +246,7 @@ static sotto_status transcribe(sotto_session *s, const struct input *in, const s
     const double start = sotto__now_s();
     sotto_options o;
     sotto__features *f = NULL;
+    listener l = {0};
     sotto_status st;
     sotto_options_default(&o);
     if ((st = sotto__take_options(&o, sizeof o, options, "options", "sotto_options_default", err)) != SOTTO_OK)
@@ -143,14 +257,17 @@ static sotto_status transcribe(sotto_session *s, const struct input *in, const s
     sotto__runtime_touched_reset(s->runtime);
     st = sotto__features_open(&f, (size_t)sotto__runtime_info(s->runtime)->n_mels,
                               sotto__runtime_mel_filters(s->runtime), err);
+    if (st == SOTTO_OK && may_part(&o) && (st = open_listener(s, &l, &o, err)) == SOTTO_OK)
+        sotto__features_set_tap(f, listen_to, &l);
     if (st == SOTTO_OK) st = fill_features(s, in, f, err);
-    if (st == SOTTO_OK) st = sotto__transcribe(s->runtime, f, &o, s->transcript, err);
+    if (st == SOTTO_OK) st = transcribe_features(s, f, &l, &o, err);
     sotto__runtime_leave(s->runtime);
     if (st == SOTTO_OK) {
         fill_result(s, f, &o, start);
         *out = &s->result;
     }
     sotto__features_free(f);
+    close_listener(&l);
     return st;
 }
 

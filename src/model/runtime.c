@@ -44,6 +44,8 @@ void sotto__runtime_free(sotto__runtime *rt)
     free(rt);
 }
 
+sotto_model *sotto__runtime_model(const sotto__runtime *rt) { return rt->model; }
+
 const sotto_model_info *sotto__runtime_info(const sotto__runtime *rt) { return &rt->model->info; }
 
 const sotto__tokenizer *sotto__runtime_tokenizer(const sotto__runtime *rt) { return rt->model->tokenizer; }
@@ -87,6 +89,18 @@ bool sotto__packs_attention(const sotto_model *m)
     enum { MAX_WIDTH = 256 };
     return m->precision >= SOTTO_PRECISION_INT16 && m->info.n_audio_state / m->info.n_audio_head <= MAX_WIDTH &&
            m->info.n_text_state / m->info.n_text_head <= MAX_WIDTH;
+}
+
+void sotto__runtime_absorb(sotto__runtime *rt, const sotto__runtime *other)
+{
+    const sotto_model_info *info = &rt->model->info;
+    sotto_counts_add(&rt->counts, &other->counts);
+    rt->encoder_used |= other->encoder_used;
+    rt->decoder_used |= other->decoder_used;
+    rt->logits_used |= other->logits_used;
+    if (other->positions_used > rt->positions_used) rt->positions_used = other->positions_used;
+    for (int32_t i = 0; i < info->n_vocab; i++) rt->row_seen[i] |= other->row_seen[i];
+    for (int32_t i = 0; i < info->n_audio_ctx; i++) rt->position_seen[i] |= other->position_seen[i];
 }
 
 void sotto__runtime_cancel(sotto__runtime *rt, bool on) { atomic_store(&rt->cancelled, on); }

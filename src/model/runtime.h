@@ -18,6 +18,7 @@ typedef struct sotto__seq sotto__seq;       /* one hypothesis: self-attention KV
 sotto_status sotto__runtime_open(sotto__runtime **out, sotto_model *model, sotto_error *err);
 void sotto__runtime_free(sotto__runtime *rt);
 
+sotto_model *sotto__runtime_model(const sotto__runtime *rt);
 const sotto_model_info *sotto__runtime_info(const sotto__runtime *rt);
 const sotto__tokenizer *sotto__runtime_tokenizer(const sotto__runtime *rt);
 /* [n_mels, 201] */
@@ -31,6 +32,9 @@ sotto_counts *sotto__runtime_counts(sotto__runtime *rt);
 /* Parameters of each part touched since reset. */
 void sotto__runtime_touched_reset(sotto__runtime *rt);
 void sotto__runtime_touched(const sotto__runtime *rt, uint64_t out[SOTTO_PART_COUNT]);
+
+/* Adds what `other`, of the same model, counted and touched to `rt`. */
+void sotto__runtime_absorb(sotto__runtime *rt, const sotto__runtime *other);
 
 /* Cancellation flag, async-signal-safe to set; forward calls return SOTTO_ECANCELLED once it is set. */
 void sotto__runtime_cancel(sotto__runtime *rt, bool on);

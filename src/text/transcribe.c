@@ -15,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One run's state. */
-typedef struct run {
+typedef struct sotto__transcriber run;
+
+/* What a session transcribes with: made for one recording's features and options, then any number of its parts. */
+struct sotto__transcriber {
     sotto__runtime *rt;
     const sotto__features *features;
     const sotto_options *o;
@@ -40,7 +42,7 @@ typedef struct run {
     bool encoded; /* `window` holds the window at `seek` already */
     double last_speech_s;
     size_t n_reported; /* segments that on_progress has seen */
-} run;
+};
 
 /* ---- preparation ---------------------------------------------------------------------------------------------- */
 
@@ -133,7 +135,8 @@ static sotto_status detect_language(run *r, sotto_error *err)
     sotto_status st;
     if (!logits) return sotto__fail_nomem(err, "language detection");
     if ((st = encode_window(r, SOTTO__WINDOW_FRAMES, SOTTO__PAD_SILENCE, 1, err)) != SOTTO_OK) goto done;
-    r->encoded = r->content_frames >= SOTTO__WINDOW_FRAMES; /* a shorter recording's window is padded differently */
+    /* A shorter recording's window is padded differently. */
+    r->encoded = r->content_frames - r->seek >= SOTTO__WINDOW_FRAMES;
     if ((st = sotto__seq_create(&seq, r->rt, err)) != SOTTO_OK) goto done;
     step.seq = seq;
     if ((st = sotto__decoder_forward(r->rt, &step, 1, SOTTO_STAGE_PREFILL, err)) != SOTTO_OK) goto done;
@@ -150,10 +153,15 @@ done:
     return st;
 }
 
-static sotto_status settle_language(run *r, sotto_error *err)
+/* `code`: the language if an earlier part told it, else NULL. */
+static sotto_status settle_language(run *r, const char *code, sotto_error *err)
 {
     const sotto__specials *s = r->specials;
-    if (s->multilingual && !r->o->language) {
+    r->n_sot = 0;
+    if (code) {
+        r->language = code;
+        sotto__transcript_set_language(r->transcript, code, 1.0);
+    } else if (s->multilingual && !r->o->language) {
         sotto_status st = detect_language(r, err);
         if (st != SOTTO_OK) return st;
     } else {
@@ -181,7 +189,7 @@ static sotto_status prepare(run *r, sotto_error *err)
         return st;
     st = sotto__window_decoder_create(&r->decoder, r->rt, r->o, &r->rules, err);
     if (st == SOTTO_OK && r->o->word_timestamps) st = sotto__word_pass_create(&r->word_pass, r->rt, err);
-    return st == SOTTO_OK ? settle_language(r, err) : st;
+    return st;
 }
 
 /* ---- windows -------------------------------------------------------------------------------------------------- */
@@ -333,30 +341,68 @@ static sotto_status join_text(run *r, sotto_error *err)
     return sotto__transcript_set_text(r->transcript, text, n, err);
 }
 
+sotto_status sotto__transcriber_create(sotto__transcriber **out, sotto__runtime *rt, const sotto__features *f,
+                                       const sotto_options *options, sotto_error *err)
+{
+    run *r = calloc(1, sizeof *r);
+    sotto_status st;
+    *out = NULL;
+    if (!r) return sotto__fail_nomem(err, "transcriber");
+    r->rt = rt;
+    r->features = f;
+    r->o = options;
+    r->tokenizer = sotto__runtime_tokenizer(rt);
+    r->specials = sotto__tokenizer_specials(r->tokenizer);
+    if ((st = prepare(r, err)) != SOTTO_OK) {
+        sotto__transcriber_free(r);
+        return st;
+    }
+    *out = r;
+    return SOTTO_OK;
+}
+
+void sotto__transcriber_free(sotto__transcriber *r)
+{
+    if (!r) return;
+    sotto__word_pass_free(r->word_pass);
+    sotto__window_decoder_free(r->decoder);
+    sotto__window_free(r->window);
+    sotto__drafts_free(&r->drafts);
+    sotto__ids_free(&r->suppressed);
+    sotto__ids_free(&r->history.tokens);
+    sotto__ids_free(&r->prompt);
+    sotto__str_free(&r->text);
+    free(r->mel);
+    free(r);
+}
+
+sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t end, const char *language,
+                                    sotto__transcript *t, sotto_error *err)
+{
+    sotto_status st;
+    sotto__transcript_clear(t);
+    r->transcript = t;
+    r->seek = begin;
+    r->content_frames = end;
+    r->history.tokens.len = r->history.n_initial;
+    r->history.reset_since = 0;
+    r->last_speech_s = 0;
+    r->n_reported = 0;
+    r->encoded = false;
+    st = settle_language(r, language, err);
+    while (st == SOTTO_OK && r->seek < r->content_frames) st = run_window(r, err);
+    if (st == SOTTO_OK) st = join_text(r, err);
+    if (st != SOTTO_OK) sotto__transcript_clear(t);
+    return st;
+}
+
 sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
                                sotto__transcript *t, sotto_error *err)
 {
-    run r = {.rt = rt,
-             .features = f,
-             .o = options,
-             .transcript = t,
-             .tokenizer = sotto__runtime_tokenizer(rt),
-             .specials = sotto__tokenizer_specials(sotto__runtime_tokenizer(rt)),
-             .content_frames = sotto__features_frames(f)};
-    sotto_status st;
-    sotto__transcript_clear(t);
-    st = prepare(&r, err);
-    while (st == SOTTO_OK && r.seek < r.content_frames) st = run_window(&r, err);
-    if (st == SOTTO_OK) st = join_text(&r, err);
-    sotto__word_pass_free(r.word_pass);
-    sotto__window_decoder_free(r.decoder);
-    sotto__window_free(r.window);
-    sotto__drafts_free(&r.drafts);
-    sotto__ids_free(&r.suppressed);
-    sotto__ids_free(&r.history.tokens);
-    sotto__ids_free(&r.prompt);
-    sotto__str_free(&r.text);
-    free(r.mel);
+    sotto__transcriber *r;
+    sotto_status st = sotto__transcriber_create(&r, rt, f, options, err);
+    if (st == SOTTO_OK) st = sotto__transcriber_run(r, 0, sotto__features_frames(f), NULL, t, err);
     if (st != SOTTO_OK) sotto__transcript_clear(t);
+    sotto__transcriber_free(r);
     return st;
 }

@@ -16,6 +16,16 @@ void sotto__transcript_free(sotto__transcript *t);
 sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
                                sotto__transcript *t, sotto_error *err);
 
+/* The same in steps, for recordings that are transcribed in parts: `options` and `f` are borrowed until the free. A run
+ * fills `t` with frames begin … end-1, times counting from the recording's start; `language` is the code that an earlier
+ * part was found to have, or NULL. */
+typedef struct sotto__transcriber sotto__transcriber;
+sotto_status sotto__transcriber_create(sotto__transcriber **out, sotto__runtime *rt, const sotto__features *f,
+                                       const sotto_options *options, sotto_error *err);
+void sotto__transcriber_free(sotto__transcriber *r);
+sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t end, const char *language,
+                                    sotto__transcript *t, sotto_error *err);
+
 /* Sets result's text, language, language_probability, segments and n_segments to what `t` owns (valid until it
  * changes). */
 void sotto__transcript_view(const sotto__transcript *t, sotto_result *result);

@@ -109,6 +109,26 @@ sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *
     return SOTTO_OK;
 }
 
+sotto_status sotto__transcript_move(sotto__transcript *t, sotto__transcript *from, sotto_error *err)
+{
+    if (from->n == 0) return SOTTO_OK;
+    if (!sotto__grow(&t->segments, &t->cap, t->n + from->n, sizeof *t->segments))
+        return sotto__fail_nomem(err, "transcript");
+    for (size_t i = 0; i < from->n; i++) {
+        t->segments[t->n] = from->segments[i];
+        t->segments[t->n].id = (int32_t)t->n;
+        t->n++;
+    }
+    from->n = 0;
+    return SOTTO_OK;
+}
+
+const char *sotto__transcript_language(const sotto__transcript *t, double *probability)
+{
+    *probability = t->language_probability;
+    return t->language;
+}
+
 const sotto_segment *sotto__transcript_segments(const sotto__transcript *t, size_t *n)
 {
     *n = t->n;

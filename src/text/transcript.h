@@ -21,10 +21,14 @@ typedef struct sotto__finished {
 
 sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *one, sotto_error *err);
 
+/* Moves all segments of `from` behind those of `t`. */
+sotto_status sotto__transcript_move(sotto__transcript *t, sotto__transcript *from, sotto_error *err);
+
 /* The segments so far; moved by the next add. */
 const sotto_segment *sotto__transcript_segments(const sotto__transcript *t, size_t *n);
 
 /* Sets the language (a static string) and the whole text, which is copied. */
+const char *sotto__transcript_language(const sotto__transcript *t, double *probability);
 void sotto__transcript_set_language(sotto__transcript *t, const char *code, double probability);
 sotto_status sotto__transcript_set_text(sotto__transcript *t, const char *text, size_t n, sotto_error *err);
 

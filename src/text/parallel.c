@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT
+ * Workers, each with a session of its own, take the parts in order; the calling thread collects them (parallel.h). */
+#include "text/parallel.h"
+#include "base/error.h"
+#include "text/transcript.h"
+#include "token/unicode.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+typedef struct crew crew;
+
+typedef struct worker {
+    crew *crew;
+    pthread_t thread;
+    sotto__runtime *rt;
+    sotto__transcriber *transcriber;
+} worker;
+
+struct crew {
+    const sotto__part *parts;
+    size_t n;
+    const char *language; /* of the first part */
+    sotto__transcript **done; /* [n]; NULL = not yet */
+    worker *workers;
+    size_t n_workers, started;
+    pthread_mutex_t lock; /* of what follows and `done` */
+    pthread_cond_t change;
+    size_t next;
+    sotto_status status; /* of the first that failed */
+    sotto_error error;
+};
+
+static void *work(void *arg)
+{
+    worker *w = arg;
+    crew *c = w->crew;
+    pthread_mutex_lock(&c->lock);
+    while (c->status == SOTTO_OK && c->next < c->n) {
+        const size_t i = c->next++;
+        sotto__transcript *t = NULL;
+        sotto_error err = {0};
+        pthread_mutex_unlock(&c->lock);
+        sotto_status st = sotto__transcript_create(&t, &err);
+        if (st == SOTTO_OK)
+            st = sotto__transcriber_run(w->transcriber, c->parts[i].begin, c->parts[i].end, c->language, t, &err);
+        pthread_mutex_lock(&c->lock);
+        if (st == SOTTO_OK) {
+            c->done[i] = t;
+        } else {
+            sotto__transcript_free(t);
+            if (c->status == SOTTO_OK) {
+                c->status = st;
+                c->error = err;
+            }
+        }
+        pthread_cond_signal(&c->change);
+    }
+    pthread_mutex_unlock(&c->lock);
+    sotto__runtime_leave(w->rt); /* nobody waits for its next step */
+    return NULL;
+}
+
+/* Sessions that work silently: the caller's thread alone reports progress. */
+static sotto_status hire(crew *c, sotto__runtime *rt, const sotto__features *f, const sotto_options *quiet,
+                         sotto_error *err)
+{
+    for (; c->started < c->n_workers; c->started++) {
+        worker *w = &c->workers[c->started];
+        sotto_status st;
+        w->crew = c;
+        if ((st = sotto__runtime_open(&w->rt, sotto__runtime_model(rt), err)) != SOTTO_OK ||
+            (st = sotto__transcriber_create(&w->transcriber, w->rt, f, quiet, err)) != SOTTO_OK)
+            return st;
+        if (pthread_create(&w->thread, NULL, work, w) != 0)
+            return sotto__fail(err, SOTTO_ENOMEM, "thread %zu of %zu for parts of a recording could not be started",
+                               c->started + 1, c->n_workers);
+    }
+    return SOTTO_OK;
+}
+
+static void stop(crew *c, sotto_status status, const sotto_error *err)
+{
+    pthread_mutex_lock(&c->lock);
+    if (c->status == SOTTO_OK) {
+        c->status = status;
+        c->error = *err;
+    }
+    pthread_mutex_unlock(&c->lock);
+    for (size_t i = 0; i < c->started; i++) sotto__runtime_cancel(c->workers[i].rt, true);
+}
+
+/* Waits until part i is there, with an eye on the caller's cancellation. NULL = something failed. */
+static sotto__transcript *wait_for(crew *c, size_t i, const sotto__runtime *rt)
+{
+    enum { LOOK_MS = 20 };
+    sotto__transcript *t;
+    pthread_mutex_lock(&c->lock);
+    while (!c->done[i] && c->status == SOTTO_OK) {
+        struct timespec until;
+        if (sotto__runtime_cancelled(rt)) {
+            c->status = sotto__fail(&c->error, SOTTO_ECANCELLED, "the transcription was cancelled");
+            break;
+        }
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += LOOK_MS * 1000000L;
+        if (until.tv_nsec >= 1000000000L) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000L;
+        }
+        pthread_cond_timedwait(&c->change, &c->lock, &until);
+    }
+    t = c->status == SOTTO_OK ? c->done[i] : NULL;
+    c->done[i] = t ? NULL : c->done[i];
+    pthread_mutex_unlock(&c->lock);
+    return t;
+}
+
+static sotto_status report(const crew *c, size_t i, const sotto__features *f, const sotto_options *o,
+                           const sotto__transcript *t, size_t before, sotto_error *err)
+{
+    size_t n;
+    const sotto_segment *segments = sotto__transcript_segments(t, &n);
+    const sotto_progress progress = {.done_s = (double)c->parts[i].end / SOTTO__FRAMES_PER_SECOND,
+                                     .total_s = (double)sotto__features_samples(f) / SOTTO__SAMPLE_RATE,
+                                     .segments = n > before ? segments + before : NULL,
+                                     .n_segments = n - before};
+    if (o->on_progress && !o->on_progress(&progress, o->user))
+        return sotto__fail(err, SOTTO_ECANCELLED, "transcription cancelled by on_progress");
+    return SOTTO_OK;
+}
+
+/* The texts of all segments, decoded together: a character may span two of them. */
+static sotto_status join(sotto__runtime *rt, sotto__transcript *t, sotto_error *err)
+{
+    size_t n, bytes;
+    const sotto_segment *segments = sotto__transcript_segments(t, &n);
+    sotto__ids ids = {0};
+    sotto__str text = {0};
+    sotto_status st = SOTTO_OK;
+    for (size_t i = 0; i < n && st == SOTTO_OK; i++)
+        if (!sotto__ids_append(&ids, segments[i].tokens, segments[i].n_tokens)) st = sotto__fail_nomem(err, "transcript");
+    if (st == SOTTO_OK && ids.len) st = sotto__tokenizer_decode(sotto__runtime_tokenizer(rt), ids.data, ids.len, &text, err);
+    if (st == SOTTO_OK) {
+        const char *from = text.len ? text.data : "";
+        bytes = text.len;
+        sotto__utf8_strip(&from, &bytes);
+        st = sotto__transcript_set_text(t, from, bytes, err);
+    }
+    sotto__ids_free(&ids);
+    sotto__str_free(&text);
+    return st;
+}
+
+static sotto_status collect(crew *c, sotto__runtime *rt, const sotto__features *f, const sotto_options *o, size_t first,
+                            sotto__transcript *t, sotto_error *err)
+{
+    for (size_t i = first; i < c->n; i++) {
+        size_t before;
+        sotto__transcript *part = wait_for(c, i, rt);
+        sotto_status st;
+        if (!part) {
+            *err = c->error;
+            return c->status;
+        }
+        sotto__transcript_segments(t, &before);
+        st = sotto__transcript_move(t, part, err);
+        sotto__transcript_free(part);
+        if (st == SOTTO_OK) st = report(c, i, f, o, t, before, err);
+        if (st != SOTTO_OK) return st;
+    }
+    return SOTTO_OK;
+}
+
+static sotto_status open_crew(crew *c, size_t width, sotto_error *err)
+{
+    pthread_condattr_t attributes;
+    c->n_workers = width < c->n - c->next ? width : c->n - c->next;
+    c->workers = calloc(c->n_workers + 1, sizeof *c->workers);
+    c->done = calloc(c->n, sizeof(sotto__transcript *));
+    if (!c->workers || !c->done) return sotto__fail_nomem(err, "parts of a recording");
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->change, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return SOTTO_OK;
+}
+
+static void close_crew(crew *c, sotto__runtime *rt)
+{
+    for (size_t i = 0; i < c->started; i++) pthread_join(c->workers[i].thread, NULL);
+    for (size_t i = 0; c->workers && i < c->n_workers; i++) {
+        worker *w = &c->workers[i];
+        sotto__transcriber_free(w->transcriber);
+        if (w->rt) sotto__runtime_absorb(rt, w->rt);
+        sotto__runtime_free(w->rt);
+    }
+    for (size_t i = 0; c->done && i < c->n; i++) sotto__transcript_free(c->done[i]);
+    if (c->workers && c->done) {
+        pthread_mutex_destroy(&c->lock);
+        pthread_cond_destroy(&c->change);
+    }
+    free(c->workers);
+    free(c->done);
+}
+
+/* The first part on the caller's session, when it has to tell the others the language. */
+static sotto_status find_language(sotto__runtime *rt, const sotto__features *f, const sotto_options *quiet, crew *c,
+                                  sotto__transcript *t, double *probability, sotto_error *err)
+{
+    sotto__transcriber *first;
+    sotto_status st = sotto__transcriber_create(&first, rt, f, quiet, err);
+    if (st == SOTTO_OK)
+        st = sotto__transcriber_run(first, c->parts[0].begin, c->parts[0].end, NULL, t, err);
+    sotto__transcriber_free(first);
+    sotto__runtime_leave(rt);
+    if (st == SOTTO_OK) c->language = sotto__transcript_language(t, probability);
+    c->next = 1;
+    return st;
+}
+
+sotto_status sotto__transcribe_parts(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
+                                     const sotto__part *parts, size_t n, size_t width, sotto__transcript *t,
+                                     sotto_error *err)
+{
+    const bool unknown = sotto__runtime_info(rt)->multilingual && !options->language;
+    sotto_options quiet = *options;
+    crew c = {.parts = parts, .n = n, .language = options->language ? sotto_language_code(options->language) : "en"};
+    double probability = 1;
+    sotto_error local;
+    sotto_status st = SOTTO_OK;
+    if (!err) err = &local;
+    quiet.on_progress = NULL;
+    sotto__transcript_clear(t);
+    if (unknown && (st = find_language(rt, f, &quiet, &c, t, &probability, err)) == SOTTO_OK)
+        st = report(&c, 0, f, options, t, 0, err);
+    const size_t first = c.next;
+    if (st == SOTTO_OK && (st = open_crew(&c, width, err)) == SOTTO_OK) st = hire(&c, rt, f, &quiet, err);
+    if (st == SOTTO_OK) st = collect(&c, rt, f, options, first, t, err);
+    if (st != SOTTO_OK && c.started) stop(&c, st, err);
+    close_crew(&c, rt);
+    if (st == SOTTO_OK) {
+        sotto__transcript_set_language(t, c.language, probability);
+        st = join(rt, t, err);
+    }
+    if (st != SOTTO_OK) sotto__transcript_clear(t);
+    return st;
+}
