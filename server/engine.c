@@ -10,13 +10,25 @@
 #include "log.h"
 #include "options.h"
 
-struct engine {
+/* A thread and its session. */
+struct slot {
+    engine *e;
+    size_t number;
     pthread_t thread;
+    sotto_session *session; /* NULL until its first job; set under the engine's lock */
+};
+
+struct engine {
     sotto_model *model;
-    sotto_session *session;
     queue *q;
-    pthread_mutex_t lock; /* of totals */
+    struct slot *slots; /* [n_slots] */
+    size_t n_slots;
+    size_t n_threads;     /* started */
+    pthread_mutex_t lock; /* of what follows, and of the slots' sessions */
     engine_totals totals;
+    double run_s; /* of all runs done */
+    size_t running;
+    double busy_since; /* while something runs */
 };
 
 static bool keep_going(const sotto_progress *progress, void *user)
@@ -54,7 +66,10 @@ static void reply_failure(job *j, sotto_error *err)
 static void add_counts(engine *e, const sotto_result *result)
 {
     pthread_mutex_lock(&e->lock);
+    double busy_s = e->totals.sum.wall_s;
     sotto_counts_add(&e->totals.sum, &result->counts);
+    e->totals.sum.wall_s = busy_s;
+    e->run_s += result->counts.wall_s;
     e->totals.last = result->counts;
     memcpy(e->totals.last_touched, result->touched_part_parameters, sizeof e->totals.last_touched);
     for (size_t i = 0; i < SOTTO_PART_COUNT; i++)
@@ -63,17 +78,41 @@ static void add_counts(engine *e, const sotto_result *result)
     pthread_mutex_unlock(&e->lock);
 }
 
-/* False when the job was cancelled and has no reply. */
-static bool run(engine *e, job *j)
+/* The clock of sum.wall_s runs while anything does. */
+static void count_running(engine *e, bool begins)
 {
+    double now = clock_now_s();
+    pthread_mutex_lock(&e->lock);
+    if (e->running) e->totals.sum.wall_s += now - e->busy_since;
+    e->busy_since = now;
+    e->running += begins ? 1 : (size_t)-1;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static sotto_status open_session(struct slot *s, sotto_error *err)
+{
+    sotto_session *session;
+    if (s->session) return SOTTO_OK;
+    sotto_status st = sotto_session_open(&session, s->e->model, err);
+    pthread_mutex_lock(&s->e->lock);
+    s->session = session;
+    pthread_mutex_unlock(&s->e->lock);
+    return st;
+}
+
+/* False when the job was cancelled and has no reply. */
+static bool run(struct slot *s, job *j)
+{
+    engine *e = s->e;
     const sotto_result *result = NULL;
     sotto_error err = {0};
     char *body = NULL;
     j->form.options.on_progress = keep_going;
     j->form.options.user = j;
-    /* A cancellation meant for the job before cannot end this one: the sweep asks for it under the queue's lock, while
-     * that job is the running one, and the call forgets what came before it. */
-    sotto_status st = sotto_transcribe_file(e->session, j->upload.path, &j->form.options, &result, &err);
+    sotto_status st = open_session(s, &err);
+    /* A cancellation meant for the slot's job before cannot end this one: the sweep asks for it under the queue's lock,
+     * while that job is the running one, and the call forgets what came before it. */
+    if (st == SOTTO_OK) st = sotto_transcribe_file(s->session, j->upload.path, &j->form.options, &result, &err);
     if (st == SOTTO_OK) {
         add_counts(e, result);
         j->audio_s = result->duration_s;
@@ -95,60 +134,71 @@ static bool run(engine *e, job *j)
 
 static void *work(void *arg)
 {
-    engine *e = arg;
+    struct slot *s = arg;
+    engine *e = s->e;
     job *j;
-    while ((j = queue_pop(e->q))) {
-        bool done = run(e, j);
+    while ((j = queue_pop(e->q, s->number))) {
+        count_running(e, true);
+        bool done = run(s, j);
+        count_running(e, false);
         /* The spooled file is of no use any more, and the reply may be long in going out. */
         upload_close(&j->upload);
         log_event(LOG_INFO, done ? "done" : "cancelled", "id=%s audio_s=%.2f queue_s=%.3f run_s=%.3f", j->id,
                   j->audio_s, j->started_at - j->queued_at, clock_now_s() - j->started_at);
-        queue_finish(e->q, j, done);
+        queue_finish(e->q, s->number, done);
     }
     return NULL;
 }
 
-sotto_status engine_start(engine **out, sotto_model *model, queue *q, sotto_error *err)
+sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slots, sotto_error *err)
 {
     *out = NULL;
     engine *e = calloc(1, sizeof *e);
-    if (!e) return options_fail(err, SOTTO_ENOMEM, "out of memory: engine");
+    if (e) e->slots = calloc(slots, sizeof *e->slots);
+    if (!e || !e->slots) {
+        free(e);
+        return options_fail(err, SOTTO_ENOMEM, "out of memory: engine");
+    }
     e->model = model;
     e->q = q;
-    sotto_status st = sotto_session_open(&e->session, model, err);
-    if (st != SOTTO_OK) {
-        free(e);
-        return st;
-    }
+    e->n_slots = slots;
     /* Measured now, while nothing else computes; reports take it from memory. */
     sotto_model_peak_gflops(model);
     pthread_mutex_init(&e->lock, NULL);
-    if (pthread_create(&e->thread, NULL, work, e) != 0) {
-        pthread_mutex_destroy(&e->lock);
-        sotto_session_free(e->session);
-        free(e);
-        return options_fail(err, SOTTO_ENOMEM, "the engine's thread could not be started");
+    for (; e->n_threads < slots; e->n_threads++) {
+        struct slot *s = &e->slots[e->n_threads];
+        *s = (struct slot){.e = e, .number = e->n_threads};
+        if (pthread_create(&s->thread, NULL, work, s) == 0) continue;
+        sotto_status st = options_fail(err, SOTTO_ENOMEM, "the engine's thread %zu of %zu could not be started",
+                                       e->n_threads + 1, slots);
+        queue_close(q, true);
+        engine_join(e);
+        engine_free(e);
+        return st;
     }
     *out = e;
     return SOTTO_OK;
 }
 
-void engine_cancel(void *arg)
+void engine_cancel(void *arg, size_t slot)
 {
     engine *e = arg;
-    sotto_session_cancel(e->session);
+    pthread_mutex_lock(&e->lock);
+    if (e->slots[slot].session) sotto_session_cancel(e->slots[slot].session);
+    pthread_mutex_unlock(&e->lock);
 }
 
 void engine_join(engine *e)
 {
-    if (e) pthread_join(e->thread, NULL);
+    for (size_t i = 0; e && i < e->n_threads; i++) pthread_join(e->slots[i].thread, NULL);
 }
 
 void engine_free(engine *e)
 {
     if (!e) return;
     pthread_mutex_destroy(&e->lock);
-    sotto_session_free(e->session);
+    for (size_t i = 0; i < e->n_slots; i++) sotto_session_free(e->slots[i].session);
+    free(e->slots);
     free(e);
 }
 
@@ -156,13 +206,14 @@ void engine_get_totals(engine *e, engine_totals *out)
 {
     pthread_mutex_lock(&e->lock);
     *out = e->totals;
+    if (e->running) out->sum.wall_s += clock_now_s() - e->busy_since;
     pthread_mutex_unlock(&e->lock);
 }
 
 unsigned engine_retry_after(engine *e)
 {
-    engine_totals t;
-    engine_get_totals(e, &t);
-    double s = t.sum.runs ? t.sum.wall_s / (double)t.sum.runs : 1;
+    pthread_mutex_lock(&e->lock);
+    double runs = (double)e->totals.sum.runs, s = runs > 0 ? e->run_s / runs / (double)e->n_slots : 1;
+    pthread_mutex_unlock(&e->lock);
     return s < 1 ? 1 : s > 60 ? 60 : (unsigned)ceil(s);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The one thread that transcribes: takes jobs from the queue, runs them on its session, writes their replies, adds up
- * what was counted. */
+ * The threads that transcribe: each takes jobs from the queue, runs them on its own session of the one model and writes
+ * their replies. Sessions at work at the same time share the model's decoder passes. */
 #ifndef SOTTOD_ENGINE_H
 #define SOTTOD_ENGINE_H
 
@@ -10,17 +10,18 @@
 typedef struct engine engine;
 
 typedef struct engine_totals {
+    /* sum.wall_s: seconds in which something ran, so that recordings transcribed at the same time count once */
     sotto_counts sum, last;
     uint64_t touched[SOTTO_PART_COUNT]; /* most of each part that any run touched */
     uint64_t last_touched[SOTTO_PART_COUNT];
     uint64_t failed, cancelled;
 } engine_totals;
 
-/* `model` and `q` must outlive the engine. */
-sotto_status engine_start(engine **out, sotto_model *model, queue *q, sotto_error *err);
-/* Cancels the run that is going on, if any. For queue_sweep. */
-void engine_cancel(void *engine);
-/* Waits for the thread to end; the queue must have been closed. The totals can be read until engine_free. NULL is fine
+/* `model` and `q`, which has as many workers, must outlive the engine. A slot's session is made for its first job. */
+sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slots, sotto_error *err);
+/* Cancels the run that is going on in that slot, if any. For queue_sweep. */
+void engine_cancel(void *engine, size_t slot);
+/* Waits for the threads to end; the queue must have been closed. The totals can be read until engine_free. NULL is fine
  * for both. */
 void engine_join(engine *e);
 void engine_free(engine *e);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * sottod: parse, load, start, wait for a signal, drain, stop. */
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
@@ -82,6 +85,11 @@ int main(int argc, char **argv)
     /* Writes fail, the process does not, when a client leaves or a file grows beyond ulimit -f. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+#ifdef __GLIBC__
+    /* Every slot's thread allocates from an arena of its own, which would keep the largest windows it ever held: large
+     * blocks go back to the system instead. */
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+#endif
     log_open((log_level)c.log);
     /* The library spills features of long recordings into $TMPDIR: they belong beside the uploads. Set before any
      * thread starts. */

@@ -1,41 +1,51 @@
 /* SPDX-License-Identifier: MIT
- * The queue (queue.h): a ring of waiting jobs and the one that runs. */
+ * The queue (queue.h): a ring of waiting jobs and the ones that run. */
 #include "queue.h"
 
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-struct queue {
-    pthread_mutex_t lock;
-    pthread_cond_t some; /* a job waits, or closed */
-    size_t capacity, first, waiting;
-    bool closed;
+struct worker {
+    pthread_cond_t wake; /* a job waits, or closed */
+    bool idle;           /* sleeps, and nobody has woken it */
     job *running;
-    job **ring; /* [capacity] */
 };
 
-queue *queue_create(size_t capacity)
+struct queue {
+    pthread_mutex_t lock;
+    size_t capacity, first, waiting, running, n_workers;
+    bool closed;
+    job **ring;             /* [capacity] */
+    struct worker *workers; /* [n_workers] */
+};
+
+queue *queue_create(size_t capacity, size_t workers)
 {
     queue *q = calloc(1, sizeof *q);
     if (!q) return NULL;
     q->capacity = capacity;
+    q->n_workers = workers;
     q->ring = calloc(capacity, sizeof *q->ring);
-    if (!q->ring) {
+    q->workers = calloc(workers, sizeof *q->workers);
+    if (!q->ring || !q->workers) {
+        free(q->ring);
+        free(q->workers);
         free(q);
         return NULL;
     }
     pthread_mutex_init(&q->lock, NULL);
-    pthread_cond_init(&q->some, NULL);
+    for (size_t i = 0; i < workers; i++) pthread_cond_init(&q->workers[i].wake, NULL);
     return q;
 }
 
 void queue_free(queue *q)
 {
     if (!q) return;
-    pthread_cond_destroy(&q->some);
+    for (size_t i = 0; i < q->n_workers; i++) pthread_cond_destroy(&q->workers[i].wake);
     pthread_mutex_destroy(&q->lock);
     free(q->ring);
+    free(q->workers);
     free(q);
 }
 
@@ -53,6 +63,18 @@ queue_result queue_look(queue *q)
     return result;
 }
 
+/* The lowest idle worker, so that few of them ever have to make what a job needs; the lock is held. */
+static void wake_one(queue *q)
+{
+    for (size_t i = 0; i < q->n_workers; i++) {
+        struct worker *w = &q->workers[i];
+        if (!w->idle) continue;
+        w->idle = false;
+        pthread_cond_signal(&w->wake);
+        return;
+    }
+}
+
 queue_result queue_push(queue *q, job *j)
 {
     pthread_mutex_lock(&q->lock);
@@ -61,22 +83,28 @@ queue_result queue_push(queue *q, job *j)
         j->state = JOB_QUEUED;
         j->queued_at = clock_now_s();
         q->ring[(q->first + q->waiting++) % q->capacity] = job_hold(j);
-        pthread_cond_signal(&q->some);
+        wake_one(q);
     }
     pthread_mutex_unlock(&q->lock);
     return result;
 }
 
-job *queue_pop(queue *q)
+job *queue_pop(queue *q, size_t worker)
 {
+    struct worker *w = &q->workers[worker];
     job *j = NULL;
     pthread_mutex_lock(&q->lock);
-    while (q->waiting == 0 && !q->closed) pthread_cond_wait(&q->some, &q->lock);
+    while (q->waiting == 0 && !q->closed) {
+        w->idle = true;
+        pthread_cond_wait(&w->wake, &q->lock);
+    }
+    w->idle = false;
     if (q->waiting > 0) {
         j = q->ring[q->first];
         q->first = (q->first + 1) % q->capacity;
         q->waiting--;
-        q->running = j;
+        q->running++;
+        w->running = j;
         j->state = JOB_RUNNING;
         j->started_at = clock_now_s();
     }
@@ -91,10 +119,12 @@ static void end(job *j)
     job_release(j);
 }
 
-void queue_finish(queue *q, job *j, bool done)
+void queue_finish(queue *q, size_t worker, bool done)
 {
     pthread_mutex_lock(&q->lock);
-    q->running = NULL;
+    job *j = q->workers[worker].running;
+    q->workers[worker].running = NULL;
+    q->running--;
     j->state = done ? JOB_DONE : JOB_CANCELLED;
     pthread_mutex_unlock(&q->lock);
     end(j);
@@ -132,12 +162,14 @@ static void remove_waiting(queue *q, bool all)
     }
 }
 
-size_t queue_sweep(queue *q, void (*cancel)(void *user), void *user)
+size_t queue_sweep(queue *q, void (*cancel)(void *user, size_t worker), void *user)
 {
     pthread_mutex_lock(&q->lock);
-    if (q->running) {
-        if (client_gone(q->running)) atomic_store(&q->running->cancelled, true);
-        if (atomic_load(&q->running->cancelled)) cancel(user);
+    for (size_t i = 0; i < q->n_workers; i++) {
+        job *j = q->workers[i].running;
+        if (!j) continue;
+        if (client_gone(j)) atomic_store(&j->cancelled, true);
+        if (atomic_load(&j->cancelled)) cancel(user, i);
     }
     remove_waiting(q, false);
     return queue_waiting(q) + queue_running(q);
@@ -147,8 +179,10 @@ void queue_close(queue *q, bool abort)
 {
     pthread_mutex_lock(&q->lock);
     q->closed = true;
-    pthread_cond_broadcast(&q->some);
-    if (abort && q->running) atomic_store(&q->running->cancelled, true);
+    for (size_t i = 0; i < q->n_workers; i++) {
+        pthread_cond_signal(&q->workers[i].wake);
+        if (abort && q->workers[i].running) atomic_store(&q->workers[i].running->cancelled, true);
+    }
     if (abort)
         remove_waiting(q, true);
     else
@@ -166,7 +200,7 @@ size_t queue_waiting(queue *q)
 size_t queue_running(queue *q)
 {
     pthread_mutex_lock(&q->lock);
-    size_t n = q->running != NULL;
+    size_t n = q->running;
     pthread_mutex_unlock(&q->lock);
     return n;
 }

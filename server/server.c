@@ -53,11 +53,11 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
     upload_close(&probe);
     if ((st = listen_open(&s->listener, c->listen, s->url, sizeof s->url, err)) != SOTTO_OK) return st;
     if ((st = load(s, err)) != SOTTO_OK) goto fail;
-    if (!(s->queue = queue_create((size_t)c->queue))) {
+    if (!(s->queue = queue_create((size_t)c->queue, (size_t)c->slots))) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->queue);
         goto fail;
     }
-    if ((st = engine_start(&s->engine, s->model, s->queue, err)) != SOTTO_OK) goto fail;
+    if ((st = engine_start(&s->engine, s->model, s->queue, (size_t)c->slots, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
     return SOTTO_OK;
@@ -85,7 +85,7 @@ size_t server_stop(server *s)
     else if (s->listener >= 0)
         close(s->listener);
     watch_stop(s->watch);
-    /* Last: routes and refusals read its totals, the watcher may cancel its session. */
+    /* Last: routes and refusals read its totals, the watcher may cancel its sessions. */
     engine_free(s->engine);
     queue_free(s->queue);
     sotto_model_free(s->model);

@@ -27,6 +27,7 @@ SEGMENT_KEYS = {
     *("id", "seek", "start", "end", "text", "tokens"),
     *("temperature", "avg_logprob", "compression_ratio", "no_speech_prob"),
 }
+WORK = "multiply_adds", "decoder_steps", "encoder_positions", "tokens", "windows", "fallbacks"
 JFK = "ask not what your country can do for you"
 
 
@@ -452,8 +453,41 @@ class Many(unittest.TestCase):
             self.assertEqual(os.listdir(d.spool.name), [])
             self.assertEqual(d.stop(), 0)
 
+    def test_speech_at_once_is_speech_alone(self):
+        """Sixteen recordings at the same time, in every way of decoding: texts, times, probabilities, work counted."""
+        jfk, cities = recording("jfk.flac"), recording("two_cities.wav")
+        ways = (
+            [],
+            [("beam_size", "5")],
+            [("temperature", "0.6"), ("seed", "7"), ("temperature_inc", "0")],
+            [("timestamp_granularities[]", "word")],
+            [("tail_stride", "4")],
+            [("prompt", "Americans, countrymen and others: so many words that the prompt is a matrix.")],
+        )
+        asks = [(cities if i % 5 == 4 else jfk, ways[i % len(ways)]) for i in range(16)]
+        with Daemon("--slots", "16") as d, concurrent.futures.ThreadPoolExecutor(16) as pool:
+            self.assertEqual(d.health()["slots"], 16)
+
+            def ask(one):
+                a = d.post(one[0], fields=[("response_format", "verbose_json"), *one[1]])
+                self.assertEqual(a.status, 200, a.body)
+                own = a.json.pop("sotto")
+                return {**{k: v for k, v in a.json.items() if k != "sotto"}, **{k: own[k] for k in WORK}}
+
+            alone = {}
+            for one in asks:
+                key = (len(one[0]), str(one[1]))
+                if key not in alone:
+                    alone[key] = ask(one)
+            jobs = [pool.submit(ask, one) for one in asks]
+            self.assertTrue(d.wait_for(lambda h: h["running"] > 8))
+            for one, job in zip(asks, jobs):
+                self.assertEqual(job.result(), alone[len(one[0]), str(one[1])])
+            self.assertIn(JFK, alone[len(jfk), "[]"]["text"])
+            self.assertEqual(d.stop(), 0)
+
     def test_full_queue(self):
-        with Daemon("--queue", "1") as d, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        with Daemon("--queue", "1", "--slots", "1") as d, concurrent.futures.ThreadPoolExecutor(2) as pool:
             long = pool.submit(d.quick, quiet(120))
             self.assertTrue(d.wait_for(lambda h: h["running"] == 1))
             waiting = pool.submit(d.quick, CLIP)
@@ -575,7 +609,7 @@ class HangUps(unittest.TestCase):
 
     def test_in_mid_run_and_in_the_queue(self):
         body, kind = multipart([("temperature_inc", "0")], LONG)
-        with Daemon() as d:
+        with Daemon("--slots", "1") as d:
             running = self.begin(d, body, kind)
             self.assertTrue(d.wait_for(lambda h: h["running"] == 1))
             waiting = [self.begin(d, body, kind) for _ in range(3)]
@@ -595,6 +629,23 @@ class HangUps(unittest.TestCase):
             self.assertAlmostEqual(a.json["duration"], 1, delta=0.01)
             open_files = [os.readlink(f) for f in Path(f"/proc/{d.process.pid}/fd").iterdir()]
             self.assertFalse([f for f in open_files if d.spool.name in f])
+            self.assertEqual(d.stop(), 0)
+
+    def test_of_one_among_many(self):
+        """The one that leaves is cancelled; those at work at the same time get what they get alone."""
+        body, kind = multipart([("temperature_inc", "0")], LONG)
+        with Daemon() as d, concurrent.futures.ThreadPoolExecutor(4) as pool:
+            clips = [quiet(40 + 10 * i) for i in range(4)]
+            alone = [d.quick(c).body for c in clips]
+            leaving = self.begin(d, body, kind)
+            self.assertTrue(d.wait_for(lambda h: h["running"] == 1))
+            jobs = [pool.submit(d.quick, c) for c in clips]
+            self.assertTrue(d.wait_for(lambda h: h["running"] >= 2))
+            leaving.close()
+            self.assertEqual([(j.result().status, j.result().body) for j in jobs], [(200, b) for b in alone])
+            self.assertTrue(d.wait_for(lambda h: h["running"] == 0, 20))
+            requests = d.get("/v1/report").json["requests"]
+            self.assertEqual(requests, {"done": 8, "failed": 0, "cancelled": 1})
             self.assertEqual(d.stop(), 0)
 
 
@@ -647,6 +698,7 @@ class Starting(unittest.TestCase):
         self.refused("listen", "--listen", "nowhere")
         self.refused("listen", "--listen", "127.0.0.1:99999")
         self.refused("queue", "--queue", "0")
+        self.refused("slots", "--slots", "0")
         self.refused("no-such", "--spool", "/no-such-directory")
         self.refused("unknown option", "--nonsense")
         self.refused("not here|no model|none of", "--model", "no-such-model")
