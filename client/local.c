@@ -10,6 +10,7 @@
 struct local {
     sotto_model *model;
     sotto_session *session;
+    char *vad_path;
 };
 
 sotto_status local_open(local **out, const work *w, sotto_error *err)
@@ -26,6 +27,7 @@ sotto_status local_open(local **out, const work *w, sotto_error *err)
     mo.precision = models_precision(w->options.precision);
     if ((st = models_resolve(w->options.model ? w->options.model : MODELS_DEFAULT, &path, err)) == SOTTO_OK &&
         (st = sotto_model_open(&l->model, path, &mo, err)) == SOTTO_OK &&
+        (st = models_resolve_vad(w->options.vad, &l->vad_path, err)) == SOTTO_OK &&
         (st = sotto_session_open(&l->session, l->model, err)) == SOTTO_OK)
         *out = l;
     else
@@ -39,6 +41,7 @@ void local_free(local *l)
     if (!l) return;
     sotto_session_free(l->session);
     sotto_model_free(l->model);
+    free(l->vad_path);
     free(l);
 }
 
@@ -59,6 +62,7 @@ sotto_status local_transcribe(local *l, const work *w, const char *path, const c
     decode_options_settle(&options, increment && *increment);
     options.on_progress = on_progress;
     options.user = &p;
+    options.vad_path = l->vad_path;
     progress_begin(&p, name);
     progress_draw(&p, "reading", 0, 0);
     interruption_target(l->session);

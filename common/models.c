@@ -90,3 +90,12 @@ sotto_precision models_precision(int name)
                                                  SOTTO_PRECISION_INT16, SOTTO_PRECISION_INT8, SOTTO_PRECISION_INT4};
     return name >= 0 && (size_t)name < sizeof precisions / sizeof *precisions ? precisions[name] : SOTTO_PRECISION_AUTO;
 }
+
+sotto_status models_resolve_vad(const char *name, char **out, sotto_error *err)
+{
+    sotto_status st;
+    *out = NULL;
+    if (!name || !*name || strcmp(name, "none") == 0) return SOTTO_OK;
+    st = models_resolve(name, out, err);
+    return st == SOTTO_ENOTFOUND && strcmp(name, MODELS_VAD) == 0 ? SOTTO_OK : st;
+}

@@ -14,6 +14,11 @@
  * callers must pass models_is_plain_name() first. */
 SOTTO_MUST_USE sotto_status models_resolve(const char *name, char **out, sotto_error *err);
 
+/* The voice detector `name` for sotto_options.vad_path: NULL for "none", or where it is not installed. Anything but the
+ * default name has to be there. *out is the caller's. */
+#define MODELS_VAD "silero-vad"
+SOTTO_MUST_USE sotto_status models_resolve_vad(const char *name, char **out, sotto_error *err);
+
 /* Names for the option --precision, and the library's value for each of them. */
 #define MODELS_PRECISIONS "auto|f32|f16|int16|int8|int4"
 sotto_precision models_precision(int name);

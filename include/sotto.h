@@ -185,6 +185,7 @@ typedef struct sotto_counts {
     uint64_t tokens_kept;           /* tokens in the final segments, timestamps included */
     uint64_t fallbacks;             /* windows decoded again at a higher temperature */
     uint64_t windows_skipped;       /* windows judged silent */
+    uint64_t parts;                 /* that recordings were cut into, to be transcribed side by side */
     uint64_t draft_tokens_proposed; /* guessed tokens put to the decoder, see sotto_options.draft_tokens */
     uint64_t draft_tokens_accepted; /* those that were the decoder's choice too */
 } sotto_counts;
@@ -197,10 +198,10 @@ typedef struct sotto_model sotto_model;
 
 typedef struct sotto_model_options {
     size_t size;
-    int32_t threads; /* worker threads; 0 = the processors of this process's affinity mask */
+    int32_t threads;           /* worker threads; 0 = the processors of this process's affinity mask */
     sotto_precision precision; /* of the weights in memory: F32, F16, INT16, INT8, INT4 (in decoder layers; INT8
                                   elsewhere) or AUTO, which is INT8 */
-    bool no_cache; /* neither read nor write the file of prepacked integers beside the weights */
+    bool no_cache;             /* neither read nor write the file of prepacked integers beside the weights */
 } sotto_model_options;
 
 SOTTO_API void sotto_model_options_default(sotto_model_options *options);
@@ -303,9 +304,9 @@ typedef struct sotto_options {
     uint64_t seed;                  /* of the sampling at temperatures > 0: same seed, same text */
     bool (*on_progress)(const sotto_progress *progress, void *user); /* return false to cancel; may be NULL */
     void *user;
-    int32_t
-        tail_stride; /* 1 = the full 30 s window; S > 1: of the silence after a window's end only every S-th position
-                        is computed, standing for S; windows that look wrong then are decoded again in full */
+    int32_t tail_stride; /* 0 = 4 for models of tiny's and base's width, else 1; 1 = the full 30 s window; S > 1: of the
+                            silence after a window's end only every S-th position is computed, standing for S; windows
+                            that look wrong then are decoded again in full */
     /* Speculative decoding: guessed tokens are checked several in one decoder pass. The result is the same to the bit,
      * and the closer the guess the sooner it is there. Greedy decoding only: beams and samples pass over it. */
     const int32_t *draft_tokens; /* NULL, or a guess at the tokens of all segments, as those of an earlier result of the
@@ -313,6 +314,11 @@ typedef struct sotto_options {
     size_t n_draft_tokens;
     bool prompt_lookup; /* guess that what followed the same tokens before, in the prompt or in what was decoded so far,
                            follows them again */
+    bool full_window;   /* no sampling, whatever tail_stride says */
+    const char *vad_path; /* Silero's silero_vad_16k.safetensors, or a directory with it: recordings of more than 30 s
+                             are cut where nobody speaks and their parts transcribed side by side, each without the
+                             text before it; NULL = window after window, as openai-whisper does */
+    bool sequential;      /* window after window all the same */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);

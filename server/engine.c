@@ -20,6 +20,7 @@ struct slot {
 
 struct engine {
     sotto_model *model;
+    const char *vad_path; /* NULL: long recordings are not cut */
     queue *q;
     struct slot *slots; /* [n_slots] */
     size_t n_slots;
@@ -109,6 +110,7 @@ static bool run(struct slot *s, job *j)
     char *body = NULL;
     j->form.options.on_progress = keep_going;
     j->form.options.user = j;
+    j->form.options.vad_path = e->vad_path;
     sotto_status st = open_session(s, &err);
     /* A cancellation meant for the slot's job before cannot end this one: the sweep asks for it under the queue's lock,
      * while that job is the running one, and the call forgets what came before it. */
@@ -150,7 +152,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slots, sotto_error *err)
+sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slots, const char *vad_path,
+                          sotto_error *err)
 {
     *out = NULL;
     engine *e = calloc(1, sizeof *e);
@@ -160,6 +163,7 @@ sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slo
         return options_fail(err, SOTTO_ENOMEM, "out of memory: engine");
     }
     e->model = model;
+    e->vad_path = vad_path;
     e->q = q;
     e->n_slots = slots;
     /* Measured now, while nothing else computes; reports take it from memory. */

@@ -18,7 +18,8 @@ typedef struct engine_totals {
 } engine_totals;
 
 /* `model` and `q`, which has as many workers, must outlive the engine. A slot's session is made for its first job. */
-sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slots, sotto_error *err);
+sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slots, const char *vad_path,
+                          sotto_error *err);
 /* Cancels the run that is going on in that slot, if any. For queue_sweep. */
 void engine_cancel(void *engine, size_t slot);
 /* Waits for the threads to end; the queue must have been closed. The totals can be read until engine_free. NULL is fine

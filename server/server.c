@@ -37,7 +37,8 @@ static sotto_status load(server *s, sotto_error *err)
     if (st != SOTTO_OK) return st;
     char *real = realpath(path, NULL); /* "." and links have no telling names */
     name_model(s, models_is_plain_name(s->config->model) || !real ? path : real);
-    st = sotto_model_open(&s->model, path, &options, err);
+    if ((st = models_resolve_vad(s->config->vad, &s->vad_path, err)) == SOTTO_OK)
+        st = sotto_model_open(&s->model, path, &options, err);
     free(real);
     free(path);
     return st;
@@ -59,7 +60,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->queue);
         goto fail;
     }
-    if ((st = engine_start(&s->engine, s->model, s->queue, (size_t)c->slots, err)) != SOTTO_OK) goto fail;
+    if ((st = engine_start(&s->engine, s->model, s->queue, (size_t)c->slots, s->vad_path, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
     return SOTTO_OK;
@@ -91,6 +92,7 @@ size_t server_stop(server *s)
     engine_free(s->engine);
     queue_free(s->queue);
     sotto_model_free(s->model);
+    free(s->vad_path);
     *s = (server){.listener = -1};
     return cut;
 }

@@ -18,6 +18,7 @@ typedef struct server {
     const char *spool;
     sotto_model *model;
     char model_name[128];
+    char *vad_path;
     time_t started;
     queue *queue;
     engine *engine;

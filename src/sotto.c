@@ -62,7 +62,7 @@ void sotto_options_default(sotto_options *o)
         .hallucination_silence_threshold = NAN,
         .max_initial_timestamp = 1.0,
         .suppress_blank = true,
-        .tail_stride = 1,
+        .tail_stride = 0,
     };
 }
 

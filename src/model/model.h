@@ -5,6 +5,7 @@
 #define SOTTO_MODEL_MODEL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "model/batch.h"
 #include "model/weights.h"
@@ -50,7 +51,8 @@ struct sotto_model {
     size_t n_alignment_heads;
     sotto__desk *desk; /* where sessions meet; the one thing in here that changes, besides the peak */
     pthread_mutex_t peak_lock;
-    double peak_gflops; /* 0 = not measured yet */
+    double peak_gflops;    /* 0 = not measured yet */
+    atomic_size_t helpers; /* sessions that work on parts of recordings */
 };
 
 /* y[n] = elements first … first + n - 1 of a tensor, in f32. */

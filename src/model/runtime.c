@@ -44,6 +44,18 @@ void sotto__runtime_free(sotto__runtime *rt)
     free(rt);
 }
 
+size_t sotto__helpers_take(sotto_model *m, size_t wanted)
+{
+    enum { ALL = 8 };
+    size_t taken = atomic_load(&m->helpers), n;
+    do {
+        n = taken >= ALL ? 1 : ALL - taken < wanted ? ALL - taken : wanted;
+    } while (!atomic_compare_exchange_weak(&m->helpers, &taken, taken + n));
+    return n;
+}
+
+void sotto__helpers_return(sotto_model *m, size_t n) { atomic_fetch_sub(&m->helpers, n); }
+
 sotto_model *sotto__runtime_model(const sotto__runtime *rt) { return rt->model; }
 
 const sotto_model_info *sotto__runtime_info(const sotto__runtime *rt) { return &rt->model->info; }

@@ -19,6 +19,11 @@ sotto_status sotto__runtime_open(sotto__runtime **out, sotto_model *model, sotto
 void sotto__runtime_free(sotto__runtime *rt);
 
 sotto_model *sotto__runtime_model(const sotto__runtime *rt);
+
+/* Sessions that a call may open beside its caller's, for parts of its recording: up to `wanted`, at least 1; all calls
+ * of a model together are kept to a few, as each costs memory. Given back with sotto__helpers_return. */
+size_t sotto__helpers_take(sotto_model *model, size_t wanted);
+void sotto__helpers_return(sotto_model *model, size_t n);
 const sotto_model_info *sotto__runtime_info(const sotto__runtime *rt);
 const sotto__tokenizer *sotto__runtime_tokenizer(const sotto__runtime *rt);
 /* [n_mels, 201] */

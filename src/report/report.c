@@ -66,6 +66,7 @@ void sotto_counts_add(sotto_counts *sum, const sotto_counts *one)
     sum->tokens_kept += one->tokens_kept;
     sum->fallbacks += one->fallbacks;
     sum->windows_skipped += one->windows_skipped;
+    sum->parts += one->parts;
     sum->encoder_positions += one->encoder_positions;
     sum->full_window_retries += one->full_window_retries;
     sum->draft_tokens_proposed += one->draft_tokens_proposed;
@@ -246,6 +247,7 @@ sotto_status sotto__report_json(json_t **out, const sotto_model_info *info, doub
     sotto__json_put(o, "encoder_positions", sotto__json_count(counts->encoder_positions), &ok);
     sotto__json_put(o, "full_window_retries", sotto__json_count(counts->full_window_retries), &ok);
     sotto__json_put(o, "windows_skipped", sotto__json_count(counts->windows_skipped), &ok);
+    sotto__json_put(o, "parts", sotto__json_count(counts->parts), &ok);
     sotto__json_put(o, "fallbacks", sotto__json_count(counts->fallbacks), &ok);
     sotto__json_put(o, "decoder_steps", sotto__json_count(counts->decoder_steps), &ok);
     sotto__json_put(o, "tokens", tokens_of(counts, &ok), &ok);

@@ -61,8 +61,9 @@ sotto_status sotto__options_check(const sotto_options *o, const sotto__tokenizer
                            o->hallucination_silence_threshold);
     if (!isnan(o->hallucination_silence_threshold) && !o->word_timestamps)
         return sotto__fail(err, SOTTO_EINVAL, "hallucination_silence_threshold: needs word_timestamps");
-    if (o->tail_stride < 1 || o->tail_stride > 64)
-        return sotto__fail(err, SOTTO_EINVAL, "tail_stride %d: expected 1 (the full window) to 64",
+    if (o->tail_stride < 0 || o->tail_stride > 64)
+        return sotto__fail(err, SOTTO_EINVAL,
+                           "tail_stride %d: expected 0 (chosen for the model), or 1 (the full window) to 64",
                            (int)o->tail_stride);
     if (!is_within(o->max_initial_timestamp, 0, 30))
         return sotto__fail(err, SOTTO_EINVAL, "max_initial_timestamp %g: expected 0 to 30 seconds",

@@ -19,9 +19,10 @@ typedef struct worker {
 } worker;
 
 struct crew {
+    sotto_model *model; /* lends the workers; NULL = not yet */
     const sotto__part *parts;
     size_t n;
-    const char *language; /* of the first part */
+    const char *language;     /* of the first part */
     sotto__transcript **done; /* [n]; NULL = not yet */
     worker *workers;
     size_t n_workers, started;
@@ -140,8 +141,10 @@ static sotto_status join(sotto__runtime *rt, sotto__transcript *t, sotto_error *
     sotto__str text = {0};
     sotto_status st = SOTTO_OK;
     for (size_t i = 0; i < n && st == SOTTO_OK; i++)
-        if (!sotto__ids_append(&ids, segments[i].tokens, segments[i].n_tokens)) st = sotto__fail_nomem(err, "transcript");
-    if (st == SOTTO_OK && ids.len) st = sotto__tokenizer_decode(sotto__runtime_tokenizer(rt), ids.data, ids.len, &text, err);
+        if (!sotto__ids_append(&ids, segments[i].tokens, segments[i].n_tokens))
+            st = sotto__fail_nomem(err, "transcript");
+    if (st == SOTTO_OK && ids.len)
+        st = sotto__tokenizer_decode(sotto__runtime_tokenizer(rt), ids.data, ids.len, &text, err);
     if (st == SOTTO_OK) {
         const char *from = text.len ? text.data : "";
         bytes = text.len;
@@ -173,10 +176,11 @@ static sotto_status collect(crew *c, sotto__runtime *rt, const sotto__features *
     return SOTTO_OK;
 }
 
-static sotto_status open_crew(crew *c, size_t width, sotto_error *err)
+static sotto_status open_crew(crew *c, sotto_model *model, size_t width, sotto_error *err)
 {
     pthread_condattr_t attributes;
-    c->n_workers = width < c->n - c->next ? width : c->n - c->next;
+    c->model = model;
+    c->n_workers = sotto__helpers_take(model, width < c->n - c->next ? width : c->n - c->next);
     c->workers = calloc(c->n_workers + 1, sizeof *c->workers);
     c->done = calloc(c->n, sizeof(sotto__transcript *));
     if (!c->workers || !c->done) return sotto__fail_nomem(err, "parts of a recording");
@@ -202,6 +206,7 @@ static void close_crew(crew *c, sotto__runtime *rt)
         pthread_mutex_destroy(&c->lock);
         pthread_cond_destroy(&c->change);
     }
+    if (c->model) sotto__helpers_return(c->model, c->n_workers);
     free(c->workers);
     free(c->done);
 }
@@ -212,8 +217,7 @@ static sotto_status find_language(sotto__runtime *rt, const sotto__features *f, 
 {
     sotto__transcriber *first;
     sotto_status st = sotto__transcriber_create(&first, rt, f, quiet, err);
-    if (st == SOTTO_OK)
-        st = sotto__transcriber_run(first, c->parts[0].begin, c->parts[0].end, NULL, t, err);
+    if (st == SOTTO_OK) st = sotto__transcriber_run(first, c->parts[0].begin, c->parts[0].end, NULL, t, err);
     sotto__transcriber_free(first);
     sotto__runtime_leave(rt);
     if (st == SOTTO_OK) c->language = sotto__transcript_language(t, probability);
@@ -237,7 +241,8 @@ sotto_status sotto__transcribe_parts(sotto__runtime *rt, const sotto__features *
     if (unknown && (st = find_language(rt, f, &quiet, &c, t, &probability, err)) == SOTTO_OK)
         st = report(&c, 0, f, options, t, 0, err);
     const size_t first = c.next;
-    if (st == SOTTO_OK && (st = open_crew(&c, width, err)) == SOTTO_OK) st = hire(&c, rt, f, &quiet, err);
+    if (st == SOTTO_OK && (st = open_crew(&c, sotto__runtime_model(rt), width, err)) == SOTTO_OK)
+        st = hire(&c, rt, f, &quiet, err);
     if (st == SOTTO_OK) st = collect(&c, rt, f, options, first, t, err);
     if (st != SOTTO_OK && c.started) stop(&c, st, err);
     close_crew(&c, rt);

@@ -237,7 +237,7 @@ static void options_are_checked(void **state)
         expect_bad(&o, many, names);                                                                                   \
     } while (0)
     BAD(o.temperature = -0.1, "temperature");
-    BAD(o.tail_stride = 0, "tail_stride");
+    BAD(o.tail_stride = -1, "tail_stride");
     BAD(o.tail_stride = 65, "tail_stride");
     BAD(o.temperature = 1.1, "temperature");
     BAD(o.temperature = NAN, "temperature");
