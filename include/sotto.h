@@ -198,7 +198,8 @@ typedef struct sotto_model sotto_model;
 
 typedef struct sotto_model_options {
     size_t size;
-    int32_t threads;           /* worker threads; 0 = the processors of this process's affinity mask */
+    int32_t
+        threads; /* worker threads; 0 = the cores that this process may use: its affinity mask, its cgroup's quota */
     sotto_precision precision; /* of the weights in memory: F32, F16, INT16, INT8, INT4 (in decoder layers; INT8
                                   elsewhere) or AUTO, which is INT8 */
     bool no_cache;             /* neither read nor write the file of prepacked integers beside the weights */

@@ -7,6 +7,7 @@
 #include "base/pool.h"
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/processors.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -100,21 +101,12 @@ static void publish(sotto__pool *p)
     }
 }
 
-static int affinity_processors(void)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int n = CPU_COUNT(&set);
-    return n > 0 ? n : 1;
-}
-
 sotto_status sotto__pool_create(sotto__pool **out, int threads, sotto_error *err)
 {
     sotto__pool *p;
     *out = NULL;
     if (threads == 0) {
-        threads = affinity_processors();
+        threads = sotto__processors();
         if (threads > MAX_THREADS) threads = MAX_THREADS;
     }
     if (threads < 0 || threads > MAX_THREADS)

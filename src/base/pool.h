@@ -10,7 +10,7 @@ typedef struct sotto__pool sotto__pool;
 /* `thread` is 0 … threads - 1 and tells scratch memory apart. */
 typedef void sotto__task(void *arg, size_t index, int thread);
 
-/* `threads` >= 1 counts the caller: threads - 1 workers are started. 0 = processors of the affinity mask. */
+/* `threads` >= 1 counts the caller: threads - 1 workers are started. 0 = sotto__processors(). */
 sotto_status sotto__pool_create(sotto__pool **out, int threads, sotto_error *err);
 void sotto__pool_free(sotto__pool *pool);
 int sotto__pool_threads(const sotto__pool *pool);
