@@ -83,6 +83,8 @@ static void embed(struct pass *p)
     }
     rt->counts.multiply_adds[SOTTO_PART_TOKEN_EMBEDDING] += (uint64_t)p->rows * d;
     rt->counts.multiply_adds[SOTTO_PART_DECODER_POSITIONS] += (uint64_t)p->rows * d;
+    sotto__work(&m->nn, 2 * p->rows * d, false, p->rows * d * sizeof(float), 2 * p->rows * d * sizeof(float));
+    sotto__lap_end(&m->nn, SOTTO__LAP_EMBED);
 }
 
 static void count_norm(struct pass *p, size_t rows)
@@ -119,7 +121,9 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
     size_t row = 0;
     sotto__norm_linear_run(&m->nn, &b->self_norm, &b->qkv, p->x, p->rows, p->xn, p->wide, 3 * d,
                            SOTTO__STORE); /* [R, 3D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_QKV);
     append_kv(p, layer);
+    sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
         const size_t plane = s->seq->capacity * width, keys = s->seq->length + s->n_tokens;
@@ -141,7 +145,9 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
         rt->counts.mix_multiply_adds[SOTTO_MIX_DECODER_SELF] += 2 * (uint64_t)s->n_tokens * keys * d;
     }
     sotto__attention_run(&m->nn, p->attention, p->n_steps, heads, width, rt->scratch, rt->scratch_stride);
+    sotto__lap_end(&m->nn, SOTTO__LAP_SELF);
     sotto__linear_run(&m->nn, &b->self_out, p->att, d, p->rows, p->x, d, SOTTO__RESIDUAL);
+    sotto__lap_end(&m->nn, SOTTO__LAP_OUT);
     count_norm(p, p->rows);
     sotto__count_linear(rt, SOTTO_PART_DECODER_SELF_ATTENTION, &b->qkv, p->rows);
     sotto__count_linear(rt, SOTTO_PART_DECODER_SELF_ATTENTION, &b->self_out, p->rows);
@@ -157,6 +163,7 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
     size_t n = 0, row = 0;
     sotto__norm_linear_run(&m->nn, &b->cross_norm, &b->cross_q, p->x, p->rows, p->xn, p->wide, d,
                            SOTTO__STORE); /* [R, D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_CROSS_Q);
     for (size_t i = 0; i < p->n_steps; i++) {
         const sotto__step *s = &p->steps[i];
         const size_t t = s->window->positions;
@@ -197,7 +204,9 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
         rt->counts.mix_multiply_adds[SOTTO_MIX_DECODER_CROSS] += 2 * (uint64_t)s->n_tokens * t * d;
     }
     sotto__attention_run(&m->nn, p->attention, n, heads, width, rt->scratch, rt->scratch_stride);
+    sotto__lap_end(&m->nn, SOTTO__LAP_CROSS);
     sotto__linear_run(&m->nn, &b->cross_out, p->att, d, p->rows, p->x, d, SOTTO__RESIDUAL);
+    sotto__lap_end(&m->nn, SOTTO__LAP_CROSS_OUT);
     count_norm(p, p->rows);
     sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_q, p->rows);
     sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_out, p->rows);
@@ -209,7 +218,9 @@ static void mlp(struct pass *p, const sotto__block *b)
     const size_t d = (size_t)m->info.n_text_state;
     sotto__norm_linear_run(&m->nn, &b->mlp_norm, &b->up, p->x, p->rows, p->xn, p->wide, 4 * d,
                            SOTTO__GELU); /* [R, 4D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_UP);
     sotto__linear_run(&m->nn, &b->down, p->wide, 4 * d, p->rows, p->x, d, SOTTO__RESIDUAL);
+    sotto__lap_end(&m->nn, SOTTO__LAP_DOWN);
     count_norm(p, p->rows);
     sotto__count_linear(p->rt, SOTTO_PART_DECODER_MLP, &b->up, p->rows);
     sotto__count_linear(p->rt, SOTTO_PART_DECODER_MLP, &b->down, p->rows);
@@ -233,6 +244,7 @@ static void project(struct pass *p)
         total += s->n_logits;
         row += s->n_tokens;
     }
+    sotto__lap_end(&m->nn, SOTTO__LAP_ROWS);
     for (size_t i = 0, first = 0; i < p->n_steps;) {
         float *to = p->steps[i].logits;
         size_t n = p->steps[i].n_logits;
@@ -240,6 +252,7 @@ static void project(struct pass *p)
         if (n) sotto__linear_run(&m->nn, logits, p->xn + first * d, d, n, to, v, SOTTO__STORE);
         first += n;
     }
+    sotto__lap_end(&m->nn, SOTTO__LAP_LOGITS);
     count_norm(p, total);
     sotto__count_linear(rt, SOTTO_PART_TOKEN_EMBEDDING, logits, total);
     if (total) rt->logits_used = true;

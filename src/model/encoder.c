@@ -73,8 +73,11 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
     memset(rt->mel + (FRAMES + 1) * mels, 0, mels * sizeof(float));
     memset(rt->conv, 0, d * sizeof(float));
     memset(rt->conv + (FRAMES + 1) * d, 0, d * sizeof(float));
+    sotto__lap_end(&m->nn, SOTTO__LAP_EMBED);
     sotto__linear_run(&m->nn, conv1, rt->mel, mels, frames, rt->conv + d, d, SOTTO__GELU);
+    sotto__lap_end(&m->nn, SOTTO__LAP_CONV1);
     sotto__linear_run(&m->nn, conv2, rt->conv, 2 * d, p->whole, rt->x, d, SOTTO__GELU);
+    sotto__lap_end(&m->nn, SOTTO__LAP_CONV2);
     for (size_t i = 0; i < p->sampled; i++) {
         float *row = rt->x + (p->whole + i) * d;
         memcpy(row, rt->x + (p->whole - 1) * d, d * sizeof(float));
@@ -86,6 +89,9 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
     sotto__count_linear(rt, SOTTO_PART_CONV, conv1, frames);
     sotto__count_linear(rt, SOTTO_PART_CONV, conv2, p->whole);
     rt->counts.multiply_adds[SOTTO_PART_ENCODER_POSITIONS] += (uint64_t)(p->whole + p->sampled) * d;
+    sotto__work(&m->nn, (p->whole + p->sampled) * d, false, 2 * p->whole * d * sizeof(float),
+                p->whole * d * sizeof(float));
+    sotto__lap_end(&m->nn, SOTTO__LAP_EMBED);
 }
 
 static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window *w)
@@ -96,6 +102,7 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
 
     sotto__norm_linear_run(&m->nn, &b->self_norm, &b->qkv, rt->x, t, rt->xn, rt->wide, 3 * d,
                            SOTTO__STORE); /* [T, 3D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_QKV);
     sotto__attention a = {.q = rt->wide,
                           .k = rt->wide + d,
                           .v = rt->wide + 2 * d,
@@ -113,11 +120,16 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
         sotto__kv_pack(&m->nn, rt->kv, a.k, a.v, 3 * d, t, heads, width, 16);
         a.packed_k = rt->kv;
         a.packed_v = rt->kv + heads;
+        sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);
     }
     sotto__attention_run(&m->nn, &a, 1, heads, width, rt->scratch, rt->scratch_stride); /* [T, D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_SELF);
     sotto__linear_run(&m->nn, &b->self_out, rt->xn, d, t, rt->x, d, SOTTO__RESIDUAL);
+    sotto__lap_end(&m->nn, SOTTO__LAP_OUT);
     sotto__norm_linear_run(&m->nn, &b->mlp_norm, &b->up, rt->x, t, rt->xn, rt->wide, 4 * d, SOTTO__GELU); /* [T, 4D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_UP);
     sotto__linear_run(&m->nn, &b->down, rt->wide, 4 * d, t, rt->x, d, SOTTO__RESIDUAL);
+    sotto__lap_end(&m->nn, SOTTO__LAP_DOWN);
 
     count_norm(rt, 2 * t);
     sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &b->qkv, t);
@@ -151,13 +163,16 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
     struct split_job j = {.from = rt->wide, .t = t, .heads = (size_t)m->info.n_text_head};
     j.width = d / j.heads;
     sotto__linear_run(&m->nn, &b->cross_kv, w->states, d, t, rt->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_CROSS_KV);
     if (w->packed_kv) {
         sotto__packed *kv = (sotto__packed *)(void *)(w->packed_kv + layer * w->kv_bytes);
         sotto__kv_pack(&m->nn, kv, rt->wide, rt->wide + d, 2 * d, t, j.heads, j.width, 8);
     } else {
         j.to = w->cross_kv + 2 * layer * t * d;
+        sotto__work(&m->nn, 0, false, 4 * t * d * sizeof(float), 0);
         sotto__pool_run(m->nn.pool, split_head, &j, 2 * j.heads);
     }
+    sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);
     sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_kv, t);
 }
 
@@ -180,6 +195,7 @@ sotto_status sotto__encode(sotto__runtime *rt, const float *mel, size_t frames, 
         block(rt, &m->params.encoder[l], w);
     }
     sotto__norm_run(&m->nn, &m->params.encoder_norm, rt->x, w->positions, w->states);
+    sotto__lap_end(&m->nn, SOTTO__LAP_ROWS);
     count_norm(rt, w->positions);
     for (size_t l = 0; l < (size_t)m->info.n_text_layer; l++) {
         if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;

@@ -81,6 +81,14 @@ static size_t outputs_of_chunk(const sotto__linear *l) { return CHUNK_FLOATS / l
 
 size_t sotto__half_scratch(size_t in) { return CHUNK_FLOATS > 16 * in ? CHUNK_FLOATS : 16 * in; }
 
+/* Input rows of a convolution overlap: each is in / stride new values, about in. */
+static void count_layer(const sotto__nn *nn, const sotto__linear *l, size_t rows)
+{
+    const size_t matrix = l->taps * l->in * l->out, bias = l->bias ? l->out : 0;
+    sotto__work(nn, rows * (matrix + bias), false, rows * (l->in + l->out) * sizeof(float),
+                matrix * (l->half ? sizeof(uint16_t) : sizeof(float)) + bias * sizeof(float));
+}
+
 void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                        float *y, size_t ldy, sotto__epilogue epilogue)
 {
@@ -90,6 +98,7 @@ void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const fl
         sotto__packed_run(nn, NULL, layer, x, ldx, rows, y, ldy, epilogue);
         return;
     }
+    count_layer(nn, layer, rows);
     if (layer->half) {
         j.block = outputs_of_chunk(layer);
         sotto__pool_run(nn->pool, half_outputs, &j, (layer->out + j.block - 1) / j.block);
@@ -126,6 +135,7 @@ static void norm_rows(void *arg, size_t index, int thread)
 void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *x, size_t rows, float *y)
 {
     struct norm_job j = {nn, norm, x, y, rows};
+    sotto__work(nn, 2 * rows * norm->n, false, 2 * rows * norm->n * sizeof(float), 2 * norm->n * sizeof(float));
     sotto__pool_run(nn->pool, norm_rows, &j, (rows + NORM_ROWS - 1) / NORM_ROWS);
 }
 
@@ -137,5 +147,6 @@ void sotto__norm_linear_run(const sotto__nn *nn, const sotto__norm *norm, const 
         return;
     }
     sotto__norm_run(nn, norm, x, rows, xn);
+    sotto__lap_end(nn, SOTTO__LAP_ROWS);
     sotto__linear_run(nn, layer, xn, layer->in, rows, y, ldy, epilogue);
 }
