@@ -36,6 +36,7 @@ typedef struct work {
 
 int command_transcribe(int argc, char **argv);
 int command_devices(int argc, char **argv);
+int command_bench(int argc, char **argv);
 
 /* ---- interruption --------------------------------------------------------------------------------------------- */
 

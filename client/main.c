@@ -20,6 +20,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"transcribe", command_transcribe, "turn recordings into text"},
+    {"bench", command_bench, "time a model stage by stage beside what the machine can do"},
     {"devices", command_devices, "list the microphones"},
     {"version", command_version, "print the version and what it was built with"},
     {"help", command_help, "print this text, or the help of a command"},

@@ -393,6 +393,13 @@ SOTTO_API SOTTO_MUST_USE sotto_status sotto_report_write(sotto_model *model, con
                                                          const uint64_t touched[SOTTO_PART_COUNT], char **out,
                                                          sotto_error *err);
 
+/* Times the model's encoder on a full window and its decoder on a prompt, single steps, batches and beams, each `rounds`
+ * times or more, and writes as a JSON object, stage by stage, the operations and bytes a second reached beside what this
+ * machine was measured to reach on the same threads. Input is made up; results do not depend on it. Blocks for seconds;
+ * no session of the model may exist meanwhile. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_bench_write(sotto_model *model, int32_t rounds, char **out,
+                                                        sotto_error *err);
+
 SOTTO_API void sotto_string_free(char *string);
 
 #ifdef __cplusplus

@@ -123,6 +123,8 @@ static void embed(struct pass *p)
         r->rt->counts.multiply_adds[SOTTO_PART_TOKEN_EMBEDDING] += (uint64_t)r->rows * d;
         r->rt->counts.multiply_adds[SOTTO_PART_DECODER_POSITIONS] += (uint64_t)r->rows * d;
     }
+    sotto__did(&m->nn, 2 * p->rows * d, false, p->rows * d * sizeof(float), 2 * p->rows * d * sizeof(float));
+    sotto__lap_end(&m->nn, SOTTO__LAP_EMBED);
 }
 
 /* All rows through a layer, after `norm` if there is one; ldx and ldy are its widths. Sums of integers are the same for
@@ -192,7 +194,9 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
     const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
     size_t row = 0;
     linear(p, &b->self_norm, &b->qkv, p->x, p->wide, SOTTO__STORE); /* [R, 3D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_QKV);
     append_kv(p, layer);
+    sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);
     for (size_t i = 0; i < p->n_parts; i++) {
         const sotto__step *s = p->parts[i].step;
         const size_t plane = s->seq->capacity * width, keys = s->seq->length + s->n_tokens;
@@ -214,7 +218,9 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
         p->parts[i].from->rt->counts.mix_multiply_adds[SOTTO_MIX_DECODER_SELF] += 2 * (uint64_t)s->n_tokens * keys * d;
     }
     sotto__attention_run(&m->nn, p->attention, p->n_parts, heads, width, p->work->scratch, p->work->scratch_stride);
+    sotto__lap_end(&m->nn, SOTTO__LAP_SELF);
     linear(p, NULL, &b->self_out, p->att, p->x, SOTTO__RESIDUAL);
+    sotto__lap_end(&m->nn, SOTTO__LAP_OUT);
     count(p, SOTTO_PART_DECODER_SELF_ATTENTION, &b->qkv, &b->self_out);
 }
 
@@ -227,6 +233,7 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
     const size_t all = (size_t)m->info.n_audio_ctx;
     size_t n = 0, row = 0;
     linear(p, &b->cross_norm, &b->cross_q, p->x, p->wide, SOTTO__STORE); /* [R, D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_CROSS_Q);
     for (size_t i = 0; i < p->n_parts; i++) {
         const sotto__step *s = p->parts[i].step;
         const size_t t = s->window->positions;
@@ -267,14 +274,18 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
         p->parts[i].from->rt->counts.mix_multiply_adds[SOTTO_MIX_DECODER_CROSS] += 2 * (uint64_t)s->n_tokens * t * d;
     }
     sotto__attention_run(&m->nn, p->attention, n, heads, width, p->work->scratch, p->work->scratch_stride);
+    sotto__lap_end(&m->nn, SOTTO__LAP_CROSS);
     linear(p, NULL, &b->cross_out, p->att, p->x, SOTTO__RESIDUAL);
+    sotto__lap_end(&m->nn, SOTTO__LAP_CROSS_OUT);
     count(p, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_q, &b->cross_out);
 }
 
 static void mlp(struct pass *p, const sotto__block *b)
 {
     linear(p, &b->mlp_norm, &b->up, p->x, p->wide, SOTTO__GELU); /* [R, 4D] */
+    sotto__lap_end(&p->model->nn, SOTTO__LAP_UP);
     linear(p, NULL, &b->down, p->wide, p->x, SOTTO__RESIDUAL);
+    sotto__lap_end(&p->model->nn, SOTTO__LAP_DOWN);
     count(p, SOTTO_PART_DECODER_MLP, &b->up, &b->down);
 }
 
@@ -301,7 +312,9 @@ static void project(struct pass *p)
             sotto__linear_run(&m->nn, &m->params.embedding, p->att, d, s->n_logits, s->logits, v, SOTTO__STORE);
         }
     }
+    sotto__lap_end(&m->nn, SOTTO__LAP_ROWS);
     sotto__linear_each(&m->nn, &m->params.embedding, p->xn, d, few, NULL, 0, p->to, SOTTO__STORE);
+    sotto__lap_end(&m->nn, SOTTO__LAP_LOGITS);
 }
 
 static bool all_cancelled(const struct pass *p)

@@ -74,8 +74,11 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
     memset(rt->work->mel + (FRAMES + 1) * mels, 0, mels * sizeof(float));
     memset(rt->work->conv, 0, d * sizeof(float));
     memset(rt->work->conv + (FRAMES + 1) * d, 0, d * sizeof(float));
+    sotto__lap_end(&m->nn, SOTTO__LAP_EMBED);
     sotto__linear_run(&m->nn, conv1, rt->work->mel, mels, frames, rt->work->conv + d, d, SOTTO__GELU);
+    sotto__lap_end(&m->nn, SOTTO__LAP_CONV1);
     sotto__linear_run(&m->nn, conv2, rt->work->conv, 2 * d, p->whole, rt->work->x, d, SOTTO__GELU);
+    sotto__lap_end(&m->nn, SOTTO__LAP_CONV2);
     for (size_t i = 0; i < p->sampled; i++) {
         float *row = rt->work->x + (p->whole + i) * d;
         memcpy(row, rt->work->x + (p->whole - 1) * d, d * sizeof(float));
@@ -84,6 +87,9 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
     }
     memset(rt->position_seen, 1, p->whole);
     m->nn.ops->add(rt->work->x, m->params.audio_positions, p->whole * d);
+    sotto__did(&m->nn, (p->whole + p->sampled) * d, false, 2 * p->whole * d * sizeof(float),
+               (p->whole + p->sampled) * d * sizeof(float));
+    sotto__lap_end(&m->nn, SOTTO__LAP_EMBED);
     sotto__count_linear(rt, SOTTO_PART_CONV, conv1, frames);
     sotto__count_linear(rt, SOTTO_PART_CONV, conv2, p->whole);
     rt->counts.multiply_adds[SOTTO_PART_ENCODER_POSITIONS] += (uint64_t)(p->whole + p->sampled) * d;
@@ -97,6 +103,7 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
 
     sotto__norm_linear_run(&m->nn, &b->self_norm, &b->qkv, rt->work->x, t, rt->work->xn, rt->work->wide, 3 * d,
                            SOTTO__STORE); /* [T, 3D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_QKV);
     sotto__attention a = {.q = rt->work->wide,
                           .k = rt->work->wide + d,
                           .v = rt->work->wide + 2 * d,
@@ -114,12 +121,17 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
         sotto__kv_pack(&m->nn, rt->work->kv, a.k, a.v, 3 * d, t, heads, width, 16);
         a.packed_k = rt->work->kv;
         a.packed_v = rt->work->kv + heads;
+        sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);
     }
     sotto__attention_run(&m->nn, &a, 1, heads, width, rt->work->scratch, rt->work->scratch_stride); /* [T, D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_SELF);
     sotto__linear_run(&m->nn, &b->self_out, rt->work->xn, d, t, rt->work->x, d, SOTTO__RESIDUAL);
+    sotto__lap_end(&m->nn, SOTTO__LAP_OUT);
     sotto__norm_linear_run(&m->nn, &b->mlp_norm, &b->up, rt->work->x, t, rt->work->xn, rt->work->wide, 4 * d,
                            SOTTO__GELU); /* [T, 4D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_UP);
     sotto__linear_run(&m->nn, &b->down, rt->work->wide, 4 * d, t, rt->work->x, d, SOTTO__RESIDUAL);
+    sotto__lap_end(&m->nn, SOTTO__LAP_DOWN);
 
     count_norm(rt, 2 * t);
     sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &b->qkv, t);
@@ -153,13 +165,16 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
     struct split_job j = {.from = rt->work->wide, .t = t, .heads = (size_t)m->info.n_text_head};
     j.width = d / j.heads;
     sotto__linear_run(&m->nn, &b->cross_kv, w->states, d, t, rt->work->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */
+    sotto__lap_end(&m->nn, SOTTO__LAP_CROSS_KV);
     if (w->packed_kv) {
         sotto__packed *kv = (sotto__packed *)(void *)(w->packed_kv + layer * w->kv_bytes);
         sotto__kv_pack(&m->nn, kv, rt->work->wide, rt->work->wide + d, 2 * d, t, j.heads, j.width, 8);
     } else {
         j.to = w->cross_kv + 2 * layer * t * d;
+        sotto__did(&m->nn, 0, false, 4 * t * d * sizeof(float), 0);
         sotto__pool_run(m->nn.pool, split_head, &j, 2 * j.heads);
     }
+    sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);
     sotto__count_linear(rt, SOTTO_PART_DECODER_CROSS_ATTENTION, &b->cross_kv, t);
 }
 
@@ -182,6 +197,7 @@ sotto_status sotto__encoder_run(sotto__runtime *rt, const float *mel, size_t fra
         block(rt, &m->params.encoder[l], w);
     }
     sotto__norm_run(&m->nn, &m->params.encoder_norm, rt->work->x, w->positions, w->states);
+    sotto__lap_end(&m->nn, SOTTO__LAP_ROWS);
     count_norm(rt, w->positions);
     for (size_t l = 0; l < (size_t)m->info.n_text_layer; l++) {
         if ((st = sotto__check_cancel(rt, err)) != SOTTO_OK) return st;

@@ -177,7 +177,16 @@ void sotto__kv_pack(const sotto__nn *nn, sotto__packed *memory, const float *k, 
     unsigned char *at = (unsigned char *)memory + aligned_64(2 * heads * sizeof *memory);
     for (size_t h = 0; h < heads; h++) at = place_matrix(&memory[h], at, width, keys, bits);
     for (size_t h = 0; h < heads; h++) at = place_matrix(&memory[heads + h], at, keys, width, bits);
+    sotto__did(nn, 0, false, 2 * keys * heads * width * (sizeof(float) + (size_t)bits / 8), 0);
     sotto__pool_run(nn->pool, pack_panel, &j, heads * (sotto__panels(width) + sotto__panels(keys)));
+}
+
+static void count_attention(const struct job *j, const sotto__attention *a)
+{
+    const size_t d = j->heads * j->width;
+    const size_t value = a->packed_k ? (size_t)a->packed_k->bits / 8 : sizeof(float);
+    sotto__did(j->nn, 2 * a->rows * a->keys * d, a->packed_k != NULL, 2 * a->rows * d * sizeof(float),
+               2 * a->keys * d * value);
 }
 
 void sotto__attention_run(const sotto__nn *nn, const sotto__attention *a, size_t n, size_t heads, size_t width,
@@ -185,6 +194,9 @@ void sotto__attention_run(const sotto__nn *nn, const sotto__attention *a, size_t
 {
     struct job j = {nn, a, n, heads, width, scratch, scratch_stride, 1.0f / sqrtf((float)width)};
     size_t tasks = 0;
-    for (size_t i = 0; i < n; i++) tasks += blocks_of(&a[i]) * heads;
+    for (size_t i = 0; i < n; i++) {
+        tasks += blocks_of(&a[i]) * heads;
+        count_attention(&j, &a[i]);
+    }
     sotto__pool_run(nn->pool, block_task, &j, tasks);
 }

@@ -85,15 +85,25 @@ static size_t outputs_of_chunk(const sotto__linear *l) { return CHUNK_FLOATS / l
 
 size_t sotto__half_scratch(size_t in) { return CHUNK_FLOATS > 16 * in ? CHUNK_FLOATS : 16 * in; }
 
+/* Input rows of a convolution overlap: each is in / stride new values, about in. */
+static void count_layer(const sotto__nn *nn, const sotto__linear *l, size_t rows)
+{
+    const size_t matrix = l->taps * l->in * l->out, bias = l->bias ? l->out : 0;
+    sotto__did(nn, rows * (matrix + bias), false, rows * (l->in + l->out) * sizeof(float),
+               matrix * (l->half ? sizeof(uint16_t) : sizeof(float)) + bias * sizeof(float));
+}
+
 void sotto__linear_each(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                         float *y, size_t ldy, float *const *to, sotto__epilogue epilogue)
 {
     struct job j = {nn, layer, x, y, ldx, ldy, rows, outputs_of_chunk(layer), epilogue, to};
     if (rows == 0) return;
-    if (layer->packed.data)
+    if (layer->packed.data) {
         sotto__packed_run(nn, NULL, layer, x, ldx, rows, y, ldy, to, epilogue);
-    else
-        sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);
+        return;
+    }
+    count_layer(nn, layer, rows);
+    sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);
 }
 
 void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
@@ -103,7 +113,10 @@ void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const fl
     if (rows == 0) return;
     if (layer->packed.data || (rows <= SOTTO__FEW_ROWS && layer->taps == 1)) {
         sotto__linear_each(nn, layer, x, ldx, rows, y, ldy, NULL, epilogue);
-    } else if (layer->half) {
+        return;
+    }
+    count_layer(nn, layer, rows);
+    if (layer->half) {
         j.block = outputs_of_chunk(layer);
         sotto__pool_run(nn->pool, half_outputs, &j, (layer->out + j.block - 1) / j.block);
     } else {
@@ -136,6 +149,7 @@ static void norm_rows(void *arg, size_t index, int thread)
 void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *x, size_t rows, float *y)
 {
     struct norm_job j = {nn, norm, x, y, rows};
+    sotto__did(nn, 2 * rows * norm->n, false, 2 * rows * norm->n * sizeof(float), 2 * norm->n * sizeof(float));
     sotto__pool_run(nn->pool, norm_rows, &j, (rows + NORM_ROWS - 1) / NORM_ROWS);
 }
 
@@ -147,5 +161,6 @@ void sotto__norm_linear_run(const sotto__nn *nn, const sotto__norm *norm, const 
         return;
     }
     sotto__norm_run(nn, norm, x, rows, xn);
+    sotto__lap_end(nn, SOTTO__LAP_ROWS);
     sotto__linear_run(nn, layer, xn, layer->in, rows, y, ldy, epilogue);
 }

@@ -6,6 +6,7 @@
 
 #include "base/pool.h"
 #include "nn/ops.h"
+#include "nn/timer.h"
 
 /* What layers run on: kernels, threads, and memory for what they make on the way. One layer at a time. */
 typedef struct sotto__nn {
@@ -18,7 +19,23 @@ typedef struct sotto__nn {
     size_t act_rows, act_values; /* room for so many rows, and values in all */
     float *scratch;              /* [threads, scratch_stride] */
     size_t scratch_stride;
+    sotto__timer *timer; /* NULL = off */
 } sotto__nn;
+
+/* The lap that runs does this: for laps that the layers below do not count themselves. */
+static inline void sotto__did(const sotto__nn *nn, size_t multiply_adds, bool integers, size_t bytes, size_t weights)
+{
+    if (!nn->timer) return;
+    nn->timer->open.multiply_adds += multiply_adds;
+    if (integers) nn->timer->open.integer_multiply_adds += multiply_adds;
+    nn->timer->open.bytes += bytes + weights;
+    nn->timer->open.weight_bytes += weights;
+}
+
+static inline void sotto__lap_end(const sotto__nn *nn, sotto__lap_name name)
+{
+    if (nn->timer) sotto__timer_lap(nn->timer, name);
+}
 
 /* Memory for packed layers of up to `width` inputs and `floats` of scratch a thread. More rows than `rows` are worked
  * on in parts. SOTTO_ENOMEM. */

@@ -121,6 +121,22 @@ static void split(struct job *j)
     j->chunks = (panels + j->chunk - 1) / j->chunk;
 }
 
+static void count_rounding(const struct job *j)
+{
+    const size_t values = j->rows * j->in, fresh = j->rows * j->layer->in; /* rows of a convolution overlap */
+    sotto__did(j->nn, j->norm ? 2 * values : 0, false, fresh * sizeof(float) + values * sizeof(int16_t), 0);
+}
+
+static void count_product(const struct job *j)
+{
+    const sotto__packed *p = &j->layer->packed;
+    const size_t bias = j->layer->bias ? p->out : 0;
+    sotto__did(j->nn, j->rows * (p->in * p->out + bias), true,
+               j->rows * (j->in * sizeof(int16_t) + p->out * sizeof(float)),
+               sotto__packed_bytes(p->in, p->out, p->bits) +
+                   (sotto__packed_scales(p->in, p->out, p->bits) + bias) * sizeof(float));
+}
+
 void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
                        size_t ldx, size_t rows, float *y, size_t ldy, float *const *to, sotto__epilogue epilogue)
 {
@@ -136,7 +152,10 @@ void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto
         j.y = to ? NULL : y + r * ldy;
         j.to = to ? to + r : NULL;
         split(&j);
+        count_rounding(&j);
         sotto__pool_run(nn->pool, quantise_rows, &j, (j.rows + QUANTISE_ROWS - 1) / QUANTISE_ROWS);
+        sotto__lap_end(nn, SOTTO__LAP_ROWS);
+        count_product(&j);
         sotto__pool_run(nn->pool, multiply, &j, (j.rows + BLOCK_ROWS - 1) / BLOCK_ROWS * j.chunks);
     }
 }

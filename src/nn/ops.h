@@ -79,6 +79,11 @@ typedef struct sotto__ops {
                     float *c, size_t ldc);
     /* y[m] = a[m,k] x[k] + beta y */
     void (*gemv)(size_t m, size_t k, const float *a, size_t lda, const float *x, float beta, float *y);
+    /* Ceilings: a loop of multiply-adds on registers, of floats or, as product does them, of 16-bit integers; they
+     * return how many they did. And a loop that reads all of a whole number of 512 bytes. */
+    double (*peak_floats)(size_t rounds, float *sink);
+    double (*peak_pairs)(size_t rounds, float *sink);
+    void (*read_bytes)(const void *from, size_t bytes, float *sink);
 } sotto__ops;
 
 /* The best table that processor and OS offer, not above `ceiling` name ("scalar", "avxvnni", …: ops_pick.c; NULL = no
