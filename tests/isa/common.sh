@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # For tests/isa/run_*: the kernel tests as static programs of some other machine, from src/base, src/nn and two headers
-# in the place of OpenBLAS and cmocka. Reads $build.
+# in the place of OpenBLAS and cmocka. Reads $build, and $linked: more for the last step.
 
 # The flags that CMakeLists.txt gives to the library.
 flags=(-std=gnu11 -g -D_GNU_SOURCE -fno-math-errno -fno-trapping-math -ffp-contract=off -Wall -Wextra -Werror
@@ -28,7 +28,8 @@ build_tests() {
         "$@" "${flags[@]}" -O3 "${more[@]}" -c "$source" -o "$object"
     done
     for source in test_ops test_packed; do # -O1: GCC 12.2 for aarch64 breaks off at -O3
-        "$@" "${flags[@]}" -O1 -static "tests/unit/$source.c" "${objects[@]}" -o "$build/$source" -lm -pthread
+        "$@" "${flags[@]}" -O1 -static "tests/unit/$source.c" "${objects[@]}" "${linked[@]}" \
+            -o "$build/$source" -lm -pthread
     done
     touch "$build/built"
 }
