@@ -17,11 +17,11 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: help deps test-deps build models transcribe serve test asan bench wer install clean test-docker
+.PHONY: help deps test-deps build models transcribe serve test asan bench wer install clean test-docker test-isa
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make build | deps | install [PREFIX=/usr/local] | asan | bench | wer | test-docker | clean"
+	@echo "make build | deps | install [PREFIX=/usr/local] | asan | bench | wer | test-docker | test-isa | clean"
 
 deps:
 	@tools/deps build fetch
@@ -65,6 +65,12 @@ test: test-deps $(BUILD)/CMakeCache.txt
 # installs.
 asan:
 	@ASAN_OPTIONS=detect_leaks=1 $(MAKE) --no-print-directory test PRESET=asan TESTS="-R '^(unit-|http-server|cli-client)'"
+
+# The kernel tables of other machines: what `make test` runs of them, and an emulated Ice Lake, some minutes.
+test-isa: test-deps $(BUILD)/CMakeCache.txt
+	@tools/deps emulate
+	@$(MAKE) --no-print-directory build
+	@tests/run $(PRESET) -C emulated -L isa
 
 bench: build
 	@models/fetch tiny.en base

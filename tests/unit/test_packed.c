@@ -6,13 +6,12 @@
 #include "base/checked.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
+#include "tables.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const sotto__ops *tables[SOTTO__ISAS];
-static size_t n_tables;
 static uint64_t rng = 7;
 
 static float uniform(void)
@@ -366,6 +365,6 @@ int main(void)
         cmocka_unit_test(test_attention),
     };
     sotto__gemm_init();
-    n_tables = sotto__ops_all(tables, SOTTO__ISAS);
+    find_tables();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
