@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
 """One peer in a process of its own, so that its memory is its own: engine.py NAME MODEL_DIR GGML THREADS.
 
-Reads requests as JSON lines {"file", "beam"}, answers {"seconds", "text", "peak_kb"}. Seconds are those of the whole
-transcription, file decoding included, with the model loaded before. Runs in the venv that bench/compare makes.
+Reads requests as JSON lines {"file", "beam"} or {"file", "encode"}, answers {"seconds", "text", "peak_kb"}. Seconds are
+those of the whole transcription, file decoding included, with the model loaded before; with "encode", those of the
+encoder on features that are ready. Runs in the venv that bench/compare makes.
 """
 
 import json
 import sys
 import time
+
+BATCH = 8
+WINDOW = 30 * 16000
 
 
 def peak_kb():
@@ -15,16 +19,29 @@ def peak_kb():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
-def faster_whisper(model_dir, compute_type, threads):
-    from faster_whisper import WhisperModel
+def faster_whisper(name, model_dir, threads, workers=1):
+    """(run, encode) of "faster-whisper int8|float32 [batched]"."""
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+    from faster_whisper.audio import decode_audio
 
-    model = WhisperModel(model_dir, device="cpu", compute_type=compute_type, cpu_threads=threads)
+    kind, batched = name.split()[1], name.endswith(" batched")
+    model = WhisperModel(model_dir, device="cpu", compute_type=kind, cpu_threads=threads, num_workers=workers)
+    pipeline = BatchedInferencePipeline(model) if batched else model
+    more = {"batch_size": BATCH} if batched else {}
+    features = {}
 
     def run(file, beam):
-        segments, _ = model.transcribe(file, language="en", beam_size=beam, temperature=0)
-        return "".join(segment.text for segment in segments)
+        segments, _ = pipeline.transcribe(file, language="en", beam_size=beam, temperature=0, **more)
+        return " ".join(segment.text.strip() for segment in segments)
 
-    return run
+    def encode(file):
+        if file not in features:
+            features[file] = model.feature_extractor(decode_audio(file)[:WINDOW], padding=0)[:, :3000]
+        started = time.perf_counter()
+        model.encode(features[file])
+        return time.perf_counter() - started
+
+    return run, encode
 
 
 def pywhispercpp(ggml, threads):
@@ -63,15 +80,19 @@ def main():
     # Answers go to the real standard output; whatever libraries print goes to standard error.
     out, sys.stdout = sys.stdout, sys.stderr
     if name.startswith("faster-whisper"):
-        run = faster_whisper(model_dir, name.split()[-1], threads)
+        run, encode = faster_whisper(name, model_dir, threads)
     else:
-        run = pywhispercpp(ggml, threads)
+        run, encode = pywhispercpp(ggml, threads), None
     for line in sys.stdin:
         request = json.loads(line)
         started = time.perf_counter()
-        answer = run(request["file"], request["beam"])
-        text, seconds = answer if isinstance(answer, tuple) else (answer, time.perf_counter() - started)
+        if request.get("encode"):
+            text, seconds = "", encode(request["file"])
+        else:
+            answer = run(request["file"], request["beam"])
+            text, seconds = answer if isinstance(answer, tuple) else (answer, time.perf_counter() - started)
         print(json.dumps({"seconds": seconds, "text": text, "peak_kb": peak_kb()}), file=out, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
