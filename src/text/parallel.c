@@ -63,8 +63,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Sessions that work silently: the caller's thread alone reports progress. Those that found no memory or thread are done
- * without, but for the first. */
+/* Sessions that work silently: the caller's thread alone reports progress. Those that found no memory or thread are
+ * done without, but for the first. */
 static sotto_status hire(crew *c, sotto__runtime *rt, const sotto__features *f, const sotto_options *quiet,
                          sotto_error *err)
 {

@@ -40,7 +40,7 @@ struct sotto__transcriber {
     sotto__str text;
     size_t content_frames, seek;
     double earliest_s, latest_s; /* times are held between them */
-    bool encoded; /* `window` holds the window at `seek` already */
+    bool encoded;                /* `window` holds the window at `seek` already */
     double last_speech_s;
     size_t n_reported; /* segments that on_progress has seen */
 };
