@@ -214,13 +214,27 @@ static sotto_status transcribe_features(sotto_session *s, const sotto__features 
     return st;
 }
 
+/* In pieces, with a look at the cancellation between them. */
+static sotto_status push_samples(sotto_session *s, const struct input *in, sotto__features *f, sotto_error *err)
+{
+    enum { PIECE = 10 * SOTTO__SAMPLE_RATE };
+    for (size_t at = 0; at < in->n; at += PIECE) {
+        const size_t n = in->n - at < PIECE ? in->n - at : PIECE;
+        const sotto_status st = sotto__features_push(f, in->samples + at, n, err);
+        if (st != SOTTO_OK) return st;
+        if (sotto__runtime_cancelled(s->runtime))
+            return sotto__fail(err, SOTTO_ECANCELLED, "the transcription was cancelled");
+    }
+    return sotto__features_finish(f, err);
+}
+
 static sotto_status fill_features(sotto_session *s, const struct input *in, sotto__features *f, sotto_error *err)
 {
     sotto_counts *counts = sotto__runtime_counts(s->runtime);
     sotto_status st;
     if (in->path) return sotto__decode_file(f, in->path, counts->stage_s, is_cancelled, s->runtime, err);
     const double start = sotto__now_s();
-    if ((st = sotto__features_push(f, in->samples, in->n, err)) == SOTTO_OK) st = sotto__features_finish(f, err);
+    st = push_samples(s, in, f, err);
     counts->stage_s[SOTTO_STAGE_MEL] += sotto__now_s() - start;
     return st;
 }

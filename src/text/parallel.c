@@ -63,7 +63,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Sessions that work silently: the caller's thread alone reports progress. */
+/* Sessions that work silently: the caller's thread alone reports progress. Those that found no memory or thread are
+ * done without, but for the first. */
 static sotto_status hire(crew *c, sotto__runtime *rt, const sotto__features *f, const sotto_options *quiet,
                          sotto_error *err)
 {
@@ -71,12 +72,11 @@ static sotto_status hire(crew *c, sotto__runtime *rt, const sotto__features *f, 
         worker *w = &c->workers[c->started];
         sotto_status st;
         w->crew = c;
-        if ((st = sotto__runtime_open(&w->rt, sotto__runtime_model(rt), err)) != SOTTO_OK ||
-            (st = sotto__transcriber_create(&w->transcriber, w->rt, f, quiet, err)) != SOTTO_OK)
-            return st;
-        if (pthread_create(&w->thread, NULL, work, w) != 0)
-            return sotto__fail(err, SOTTO_ENOMEM, "thread %zu of %zu for parts of a recording could not be started",
-                               c->started + 1, c->n_workers);
+        if ((st = sotto__runtime_open(&w->rt, sotto__runtime_model(rt), err)) == SOTTO_OK &&
+            (st = sotto__transcriber_create(&w->transcriber, w->rt, f, quiet, err)) == SOTTO_OK &&
+            pthread_create(&w->thread, NULL, work, w) != 0)
+            st = sotto__fail(err, SOTTO_ENOMEM, "a thread for parts of a recording could not be started");
+        if (st != SOTTO_OK) return c->started ? SOTTO_OK : st;
     }
     return SOTTO_OK;
 }
@@ -123,7 +123,8 @@ static sotto_status report(const crew *c, size_t i, const sotto__features *f, co
 {
     size_t n;
     const sotto_segment *segments = sotto__transcript_segments(t, &n);
-    const sotto_progress progress = {.done_s = (double)c->parts[i].end / SOTTO__FRAMES_PER_SECOND,
+    const size_t done = i + 1 < c->n ? c->parts[i].end : sotto__features_frames(f); /* nobody speaks after the last */
+    const sotto_progress progress = {.done_s = (double)done / SOTTO__FRAMES_PER_SECOND,
                                      .total_s = (double)sotto__features_samples(f) / SOTTO__SAMPLE_RATE,
                                      .segments = n > before ? segments + before : NULL,
                                      .n_segments = n - before};
@@ -179,8 +180,9 @@ static sotto_status collect(crew *c, sotto__runtime *rt, const sotto__features *
 static sotto_status open_crew(crew *c, sotto_model *model, size_t width, sotto_error *err)
 {
     pthread_condattr_t attributes;
+    const size_t left = c->n - c->next;
     c->model = model;
-    c->n_workers = sotto__helpers_take(model, width < c->n - c->next ? width : c->n - c->next);
+    c->n_workers = left ? sotto__helpers_take(model, width < left ? width : left) : 0;
     c->workers = calloc(c->n_workers + 1, sizeof *c->workers);
     c->done = calloc(c->n, sizeof(sotto__transcript *));
     if (!c->workers || !c->done) return sotto__fail_nomem(err, "parts of a recording");

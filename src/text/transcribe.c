@@ -39,7 +39,8 @@ struct sotto__transcriber {
     sotto__drafts drafts;
     sotto__str text;
     size_t content_frames, seek;
-    bool encoded; /* `window` holds the window at `seek` already */
+    double earliest_s, latest_s; /* times are held between them */
+    bool encoded;                /* `window` holds the window at `seek` already */
     double last_speech_s;
     size_t n_reported; /* segments that on_progress has seen */
 };
@@ -215,12 +216,26 @@ static sotto_status draft_text(run *r, const int32_t *tokens, size_t n, sotto_er
     return sotto__tokenizer_decode(r->tokenizer, tokens, n, &r->text, err);
 }
 
+static double within(double s, double low, double high) { return s < low ? low : s > high ? high : s; }
+
+/* A part's neighbours know nothing of it: its times must not run into theirs. */
+static void hold_times(run *r, sotto__draft *s)
+{
+    s->start_s = within(s->start_s, r->earliest_s, r->latest_s);
+    s->end_s = within(s->end_s, r->earliest_s, r->latest_s);
+    for (size_t i = 0; i < s->n_words; i++) {
+        sotto__draft_word *w = &r->drafts.words[s->first_word + i];
+        w->start_s = within(w->start_s, r->earliest_s, r->latest_s);
+        w->end_s = within(w->end_s, r->earliest_s, r->latest_s);
+    }
+}
+
 /* Adds the window's drafts to the transcript and to the history. Instantaneous segments and those without text are left
  * out (the reference keeps them, blanked). */
 static sotto_status keep_drafts(run *r, const sotto__window_tokens *found, sotto_error *err)
 {
     for (size_t i = 0; i < r->drafts.n; i++) {
-        const sotto__draft *s = &r->drafts.items[i];
+        sotto__draft *s = &r->drafts.items[i];
         const int32_t *tokens = found->tokens + s->first;
         sotto__finished one = {.seek = r->seek,
                                .temperature = found->temperature,
@@ -238,6 +253,7 @@ static sotto_status keep_drafts(run *r, const sotto__window_tokens *found, sotto
         n_stripped = one.text_len = r->text.len;
         sotto__utf8_strip(&stripped, &n_stripped);
         if (s->start_s == s->end_s || !n_stripped) continue;
+        hold_times(r, s);
         if ((st = sotto__transcript_add(r->transcript, &one, err)) != SOTTO_OK) return st;
         if (!sotto__ids_append(&r->history.tokens, tokens, s->n)) return sotto__fail_nomem(err, "history");
         sotto__runtime_counts(r->rt)->tokens_kept += s->n;
@@ -385,8 +401,8 @@ void sotto__transcriber_free(sotto__transcriber *r)
     free(r);
 }
 
-sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t end, const char *language,
-                                    sotto__transcript *t, sotto_error *err)
+static sotto_status run_frames(run *r, size_t begin, size_t end, const char *language, sotto__transcript *t,
+                               sotto_error *err)
 {
     sotto_status st;
     sotto__transcript_clear(t);
@@ -395,7 +411,7 @@ sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t 
     r->content_frames = end;
     r->history.tokens.len = r->history.n_initial;
     r->history.reset_since = 0;
-    r->last_speech_s = 0;
+    r->last_speech_s = (double)begin / SOTTO__FRAMES_PER_SECOND;
     r->n_reported = 0;
     r->encoded = false;
     st = settle_language(r, language, err);
@@ -405,13 +421,25 @@ sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t 
     return st;
 }
 
+sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t end, const char *language,
+                                    sotto__transcript *t, sotto_error *err)
+{
+    r->earliest_s = (double)begin / SOTTO__FRAMES_PER_SECOND;
+    r->latest_s = (double)end / SOTTO__FRAMES_PER_SECOND;
+    return run_frames(r, begin, end, language, t, err);
+}
+
 sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
                                sotto__transcript *t, sotto_error *err)
 {
     sotto__transcriber *r;
     sotto_status st = sotto__transcriber_create(&r, rt, f, options, err);
-    if (st == SOTTO_OK) st = sotto__transcriber_run(r, 0, sotto__features_frames(f), NULL, t, err);
-    if (st != SOTTO_OK) sotto__transcript_clear(t);
+    if (st == SOTTO_OK) {
+        r->latest_s = HUGE_VAL; /* the reference's times may run past the end */
+        st = run_frames(r, 0, sotto__features_frames(f), NULL, t, err);
+    } else {
+        sotto__transcript_clear(t);
+    }
     sotto__transcriber_free(r);
     return st;
 }
