@@ -68,6 +68,10 @@ typedef struct sotto__ops {
     float (*dot)(const float *a, const float *b, size_t n);
     /* y[n] += a * x[n] */
     void (*axpy)(float *y, float a, const float *x, size_t n);
+    /* One step of an LSTM of `units`, a multiple of 16, 16 at a time: gates[units / 16][4][16] are the input's share of
+     * the input, forget, cell and output gates, bias included; w[units / 16][units][4][16] is multiplied by h[units].
+     * Makes h_next[units], which is not h, and c[units] the state after it. */
+    void (*lstm_step)(float *h_next, float *c, const float *h, const float *gates, const float *w, size_t units);
     /* widening of n values; x needs no alignment */
     void (*from_f16)(float *y, const void *x, size_t n);
     void (*from_bf16)(float *y, const void *x, size_t n);

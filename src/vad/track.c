@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: MIT
- * Samples in pieces of any size -> chunks -> the recording's probabilities: four bytes for every 32 ms. */
-#include "vad/vad.h"
+ * Samples in pieces of any size -> batches of chunks -> the recording's probabilities: four bytes for every 32 ms. */
 #include "base/checked.h"
 #include "base/error.h"
+#include "vad/batch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+enum { FULL = SOTTO__VAD_BATCH * SOTTO__VAD_CHUNK };
+
 struct sotto__vad_track {
-    sotto__vad_stream *stream;
+    sotto__vad_batch *batch;
+    size_t filled; /* samples that wait in it; batches begin at multiples of 64 chunks, however samples come */
     float *probabilities;
     size_t n, cap;
-    float rest[SOTTO__VAD_CHUNK]; /* the samples of an unfinished chunk */
-    size_t n_rest;
     uint64_t samples;
     bool finished;
 };
 
 sotto_status sotto__vad_track_create(sotto__vad_track **out, const sotto__vad *vad, sotto_error *err)
 {
-    sotto_status st;
     sotto__vad_track *t = calloc(1, sizeof *t);
     *out = NULL;
-    if (!t) return sotto__fail_nomem(err, "speech probabilities");
-    if ((st = sotto__vad_stream_create(&t->stream, vad, err)) != SOTTO_OK) {
+    if (!t || !(t->batch = sotto__aligned(1, sizeof *t->batch))) {
         sotto__vad_track_free(t);
-        return st;
+        return sotto__fail_nomem(err, "speech probabilities");
     }
+    memset(t->batch, 0, sizeof *t->batch);
+    t->batch->vad = vad;
     *out = t;
     return SOTTO_OK;
 }
@@ -34,16 +35,18 @@ sotto_status sotto__vad_track_create(sotto__vad_track **out, const sotto__vad *v
 void sotto__vad_track_free(sotto__vad_track *t)
 {
     if (!t) return;
-    sotto__vad_stream_free(t->stream);
+    free(t->batch);
     free(t->probabilities);
     free(t);
 }
 
-static sotto_status take_chunk(sotto__vad_track *t, const float *chunk, sotto_error *err)
+static sotto_status run(sotto__vad_track *t, size_t chunks, sotto_error *err)
 {
-    if (!sotto__grow(&t->probabilities, &t->cap, t->n + 1, sizeof *t->probabilities))
+    if (!sotto__grow(&t->probabilities, &t->cap, t->n + chunks, sizeof *t->probabilities))
         return sotto__fail_nomem(err, "speech probabilities");
-    t->probabilities[t->n++] = sotto__vad_stream_push(t->stream, chunk);
+    sotto__vad_batch_run(t->batch, chunks, t->probabilities + t->n);
+    t->n += chunks;
+    t->filled = 0;
     return SOTTO_OK;
 }
 
@@ -54,31 +57,25 @@ sotto_status sotto__vad_track_push(sotto__vad_track *t, const float *samples, si
         return sotto__fail(err, SOTTO_EINVAL, "voice detector: samples pushed after the end of the recording");
     t->samples += n;
     while (st == SOTTO_OK && n > 0) {
-        size_t take = SOTTO__VAD_CHUNK;
-        if (t->n_rest == 0 && n >= SOTTO__VAD_CHUNK) {
-            st = take_chunk(t, samples, err);
-        } else {
-            take = SOTTO__VAD_CHUNK - t->n_rest < n ? SOTTO__VAD_CHUNK - t->n_rest : n;
-            memcpy(t->rest + t->n_rest, samples, take * sizeof *samples);
-            t->n_rest += take;
-            if (t->n_rest == SOTTO__VAD_CHUNK) {
-                t->n_rest = 0;
-                st = take_chunk(t, t->rest, err);
-            }
-        }
+        const size_t room = FULL - t->filled, take = n < room ? n : room;
+        memcpy(t->batch->samples + CONTEXT + t->filled, samples, take * sizeof *samples);
+        t->filled += take;
         samples += take;
         n -= take;
+        if (t->filled == FULL) st = run(t, SOTTO__VAD_BATCH, err);
     }
     return st;
 }
 
 sotto_status sotto__vad_track_finish(sotto__vad_track *t, sotto_error *err)
 {
+    const size_t chunks = (t->filled + SOTTO__VAD_CHUNK - 1) / SOTTO__VAD_CHUNK;
     if (t->finished) return sotto__fail(err, SOTTO_EINVAL, "voice detector: recording ended twice");
     t->finished = true;
-    if (t->n_rest == 0) return SOTTO_OK;
-    memset(t->rest + t->n_rest, 0, (SOTTO__VAD_CHUNK - t->n_rest) * sizeof *t->rest);
-    return take_chunk(t, t->rest, err);
+    if (chunks == 0) return SOTTO_OK;
+    memset(t->batch->samples + CONTEXT + t->filled, 0,
+           (chunks * SOTTO__VAD_CHUNK - t->filled) * sizeof *t->batch->samples);
+    return run(t, chunks, err);
 }
 
 const float *sotto__vad_track_probabilities(const sotto__vad_track *t, size_t *n)

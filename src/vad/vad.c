@@ -1,49 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * Silero VAD's forward pass, as in the silero-vad package (tinygrad_model.py, and the encoder and decoder of its
- * TorchScript model). Shapes: [T, C] row-major, T positions of 8 ms at first; a row of zeros before and behind a
- * convolution's input is its padding, so that three neighbouring rows are one operand. */
-#include "vad/vad.h"
+ * TorchScript model), one chunk at a time: the plain twin of batch.c. A row of zeros before and behind a convolution's
+ * input is its padding, so that three neighbouring rows are one operand. */
 #include "base/checked.h"
 #include "base/error.h"
 #include "model/weights.h"
-#include "nn/ops.h"
+#include "vad/net.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum {
-    CONTEXT = 64, /* samples of the chunk before, and as many reflected behind the end */
-    INPUT = CONTEXT + SOTTO__VAD_CHUNK,
-    FFT = 256,
-    HOP = 128,
-    T = (INPUT + CONTEXT - FFT) / HOP + 1, /* 4 */
-    BINS = FFT / 2 + 1,
-    TAPS = 3,
-    C1 = 128, /* T positions */
-    C2 = 64,  /* T / 2: stride 2 */
-    C3 = 64,  /* 1: stride 2 */
-    C4 = 128, /* 1 */
-    H = 128,
-    GATES = 4 * H /* input, forget, cell, output */
-};
-
-/* Samples beyond this are cut: squares of their spectrum would overflow and stay in the LSTM's state as NaN. */
-static const float loudest = 1e6f;
-
-struct sotto__vad {
-    const sotto__ops *ops;
-    /* as in the file */
-    float basis[2 * BINS][FFT]; /* cosines, then sines, Hann-windowed */
-    float bias1[C1], bias2[C2], bias3[C3], bias4[C4];
-    float out_weight[H], out_bias;
-    /* rearranged */
-    float conv1[C1][TAPS][BINS], conv2[C2][TAPS][C1], conv3[C3][TAPS][C2];
-    float conv4[C4][C3];       /* the middle tap: the others see padding only */
-    float lstm[GATES][C4 + H]; /* input weights, then recurrent ones */
-    float lstm_bias[GATES];    /* the sum of both */
-};
 
 struct sotto__vad_stream {
     const sotto__vad *vad;
@@ -176,6 +143,7 @@ sotto_status sotto__vad_open(sotto__vad **out, const char *path, sotto_error *er
     sotto__vad *v = NULL;
     sotto_status st = SOTTO_OK;
     *out = NULL;
+    sotto__gemm_init();
     if (!sotto__str_printf(&file, "%s%s", path,
                            stat(path, &sb) == 0 && S_ISDIR(sb.st_mode) ? "/silero_vad_16k.safetensors" : ""))
         st = sotto__fail_nomem(err, "path of the voice detector");
@@ -183,7 +151,7 @@ sotto_status sotto__vad_open(sotto__vad **out, const char *path, sotto_error *er
     if (st == SOTTO_OK && !(v = sotto__aligned(1, sizeof *v))) st = sotto__fail_nomem(err, "voice detector");
     if (st == SOTTO_OK && !(v->ops = sotto__ops_pick(ceiling && *ceiling ? ceiling : NULL)))
         st = sotto__fail(err, SOTTO_EINVAL, "SOTTO_ISA is \"%.40s\", expected scalar, avx2, avx512 or neon", ceiling);
-    if (st == SOTTO_OK) st = load_all(v, w, err);
+    if (st == SOTTO_OK && (st = load_all(v, w, err)) == SOTTO_OK) sotto__vad_arrange(v);
     sotto__weights_close(w);
     sotto__str_free(&file);
     if (st == SOTTO_OK)
@@ -227,10 +195,7 @@ static void relu(float *x, size_t n)
 static void take_samples(sotto__vad_stream *s, const float *chunk)
 {
     memcpy(s->x, s->x + SOTTO__VAD_CHUNK, CONTEXT * sizeof *s->x);
-    for (size_t i = 0; i < SOTTO__VAD_CHUNK; i++) {
-        float x = chunk[i] > -loudest ? chunk[i] : -loudest;
-        s->x[CONTEXT + i] = x < loudest ? x : loudest;
-    }
+    for (size_t i = 0; i < SOTTO__VAD_CHUNK; i++) s->x[CONTEXT + i] = sotto__vad_limited(chunk[i]);
     for (size_t i = 0; i < CONTEXT; i++) s->x[INPUT + i] = s->x[INPUT - 2 - i];
 }
 

@@ -68,6 +68,36 @@ static void test_dot_axpy_add(void **state)
     }
 }
 
+static void test_lstm_step(void **state)
+{
+    enum { UNITS = 48 };
+    static float w[UNITS / 16][UNITS][4][16], gates[UNITS / 16][4][16];
+    float h[UNITS], c[UNITS], state_before[UNITS], h_next[UNITS + 1];
+    (void)state;
+    fill(w[0][0][0], sizeof w / sizeof(float), 0.3f);
+    for (int loud = 0; loud < 3; loud++) {
+        fill(gates[0][0], sizeof gates / sizeof(float), loud == 0 ? 2.0f : loud == 1 ? 60.0f : 1e9f);
+        fill(h, UNITS, 1.0f);
+        fill(state_before, UNITS, 2.0f);
+        for (size_t t = 0; t < n_tables; t++) {
+            memcpy(c, state_before, sizeof c);
+            h_next[UNITS] = 77.0f;
+            tables[t]->lstm_step(h_next, c, h, gates[0][0], w[0][0][0], UNITS);
+            for (size_t u = 0; u < UNITS; u++) {
+                double g[4], cell;
+                for (size_t k = 0; k < 4; k++) {
+                    g[k] = (double)gates[u / 16][k][u % 16];
+                    for (size_t i = 0; i < UNITS; i++) g[k] += (double)w[u / 16][i][k][u % 16] * (double)h[i];
+                }
+                cell = (double)state_before[u] / (1 + exp(-g[1])) + tanh(g[2]) / (1 + exp(-g[0]));
+                close_to(c[u], cell, loud ? 2e-5 : 3e-6, tables[t]->name, UNITS, u);
+                close_to(h_next[u], tanh(cell) / (1 + exp(-g[3])), loud ? 2e-5 : 3e-6, tables[t]->name, UNITS, u);
+            }
+            assert_true(h_next[UNITS] == 77.0f);
+        }
+    }
+}
+
 static void test_layer_norm(void **state)
 {
     const sotto__ops *ops;
@@ -355,9 +385,10 @@ static void test_key_bias(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dot_axpy_add), cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_gelu),
-        cmocka_unit_test(test_softmax),      cmocka_unit_test(test_halves),     cmocka_unit_test(test_pick),
-        cmocka_unit_test(test_linear),       cmocka_unit_test(test_attention),  cmocka_unit_test(test_key_bias),
+        cmocka_unit_test(test_dot_axpy_add), cmocka_unit_test(test_lstm_step), cmocka_unit_test(test_layer_norm),
+        cmocka_unit_test(test_gelu),         cmocka_unit_test(test_softmax),   cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_pick),         cmocka_unit_test(test_linear),    cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_key_bias),
     };
     sotto__gemm_init();
     n_tables = sotto__ops_all(tables, SOTTO__ISAS);
