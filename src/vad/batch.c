@@ -8,14 +8,10 @@
 /* ---- the transform -------------------------------------------------------------------------------------------- */
 
 /* A windowed Fourier basis of N = 256 has cosines b[k][i] = b[k][N - i] and sines b[k][i] = -b[k][N - i], zero at i =
- * 0; and b[N/2 - k][i] = (-1)^i b[k][i], the negative for sines. So samples i and N - i are added (cosines) and
+ * 0; and b[N/2 - k][i] = (-1)^i b[k][i], negated for sines. So samples i and N - i are added (cosines) and
  * subtracted (sines), even and odd i apart, and bins k and N/2 - k are sum and difference of what even and odd ones
  * give: a quarter of the products. */
-enum {
-    EVEN_COS = FFT / 4 + 1, /* i = 0, 2 … 128 */
-    ODD = FFT / 4,          /* i = 1, 3 … 127 */
-    EVEN_SIN = FFT / 4 - 1  /* i = 2, 4 … 126 */
-};
+enum { QUARTER = FFT / 4 };
 
 static bool is_foldable(float basis[2 * BINS][FFT])
 {
@@ -35,29 +31,30 @@ static bool is_foldable(float basis[2 * BINS][FFT])
 
 static void fold_basis(sotto__vad *v)
 {
-    float *even_cos = v->folded, *odd_cos = even_cos + HALF_BINS * EVEN_COS, *even_sin = odd_cos + HALF_BINS * ODD,
-          *odd_sin = even_sin + HALF_BINS * EVEN_SIN;
-    for (size_t k = 0; k < HALF_BINS; k++) {
-        const float *cosine = v->basis[k], *sine = v->basis[BINS + k];
-        for (size_t i = 0; i <= FFT / 2; i += 2) *even_cos++ = cosine[i];
-        for (size_t i = 1; i < FFT / 2; i += 2) *odd_cos++ = cosine[i];
-        for (size_t i = 2; i < FFT / 2; i += 2) *even_sin++ = sine[i];
-        for (size_t i = 1; i < FFT / 2; i += 2) *odd_sin++ = sine[i];
-    }
+    for (size_t k = 0; k < HALF_BINS; k++)
+        for (size_t i = 0; i < QUARTER; i++) {
+            v->folded[0][k][i] = v->basis[k][2 * i + 2];
+            v->folded[1][k][i] = v->basis[k][2 * i + 1];
+            v->folded[2][k][i] = v->basis[BINS + k][2 * i];
+            v->folded[3][k][i] = v->basis[BINS + k][2 * i + 1];
+        }
 }
 
-static void fold_frame(const float x[FFT], float y[FFT])
+/* y[4][QUARTER], in the order of v->folded */
+static void fold_frame(const float x[FFT], float *y)
 {
-    float *even_cos = y, *odd_cos = y + EVEN_COS, *even_sin = odd_cos + ODD, *odd_sin = even_sin + EVEN_SIN;
-    even_cos[0] = x[0]; /* times 0 */
-    even_cos[EVEN_COS - 1] = x[FFT / 2];
-    for (size_t i = 1; i < FFT / 4; i++) {
-        even_cos[i] = x[2 * i] + x[FFT - 2 * i];
-        even_sin[i - 1] = x[2 * i] - x[FFT - 2 * i];
+    float sum[FFT / 2 + 1], difference[FFT / 2];
+    difference[0] = 0.0f;
+    for (size_t i = 1; i < FFT / 2; i++) {
+        sum[i] = x[i] + x[FFT - i];
+        difference[i] = x[i] - x[FFT - i];
     }
-    for (size_t i = 0; i < FFT / 4; i++) {
-        odd_cos[i] = x[2 * i + 1] + x[FFT - 1 - 2 * i];
-        odd_sin[i] = x[2 * i + 1] - x[FFT - 1 - 2 * i];
+    sum[FFT / 2] = x[FFT / 2];
+    for (size_t i = 0; i < QUARTER; i++) {
+        y[i] = sum[2 * i + 2];
+        y[QUARTER + i] = sum[2 * i + 1];
+        y[2 * QUARTER + i] = difference[2 * i];
+        y[3 * QUARTER + i] = difference[2 * i + 1];
     }
 }
 
@@ -82,14 +79,9 @@ static void take_frames(sotto__vad_batch *b, size_t n)
 
 static void folded_spectrum(sotto__vad_batch *b, size_t rows)
 {
-    static const size_t widths[] = {EVEN_COS, ODD, EVEN_SIN, ODD};
-    const float *weight = b->vad->folded;
-    for (size_t part = 0, at = 0; part < 4; part++) {
-        b->vad->ops->gemm_nt(rows, HALF_BINS, widths[part], b->frames + at, FFT, weight, widths[part], 0.0f,
-                             b->spectrum + part * HALF_BINS, 4 * HALF_BINS);
-        weight += HALF_BINS * widths[part];
-        at += widths[part];
-    }
+    for (size_t part = 0; part < 4; part++)
+        b->vad->ops->gemm_nt(rows, HALF_BINS, QUARTER, b->frames + part * QUARTER, FFT, b->vad->folded[part][0],
+                             QUARTER, 0.0f, b->spectrum + part * HALF_BINS, 4 * HALF_BINS);
     for (size_t r = 0; r < rows; r++) {
         const float *even_cos = b->spectrum + r * 4 * HALF_BINS, *odd_cos = even_cos + HALF_BINS,
                     *even_sin = odd_cos + HALF_BINS, *odd_sin = even_sin + HALF_BINS;
@@ -118,7 +110,11 @@ static void spectrum(sotto__vad_batch *b, size_t rows)
 
 static void fill_rows(float *y, const float *row, size_t width, size_t rows)
 {
-    for (size_t r = 0; r < rows; r++) memcpy(y + r * width, row, width * sizeof *y);
+    memcpy(y, row, width * sizeof *y);
+    for (size_t filled = 1, n; filled < rows; filled += n) {
+        n = filled < rows - filled ? filled : rows - filled;
+        memcpy(y + filled * width, y, n * width * sizeof *y);
+    }
 }
 
 /* Convolution and ReLU, x[length, n, in] -> y[ceil(length / stride), n, out]; weight[out, TAPS, in]. Tap by tap: what

@@ -8,11 +8,12 @@
 
 enum { SOTTO__VAD_BATCH = 64 };
 
+/* All zeros but for `vad` at first. */
 typedef struct sotto__vad_batch {
     const sotto__vad *vad;
-    /* Context (0 at first), then chunks: the caller fills samples + CONTEXT. */
+    /* Context, then chunks: the caller fills samples + CONTEXT. */
     float samples[CONTEXT + SOTTO__VAD_BATCH * SOTTO__VAD_CHUNK];
-    float h[1 + SOTTO__VAD_BATCH][H], c[H]; /* h[0] and c are the state before the batch, 0 at first */
+    float h[1 + SOTTO__VAD_BATCH][H], c[H]; /* h[0] and c are the state before the batch */
     /* [T, chunks, C]: every position of all chunks, then the next */
     float frames[T * SOTTO__VAD_BATCH * FFT], spectrum[T * SOTTO__VAD_BATCH * 4 * HALF_BINS],
         magnitude[T * SOTTO__VAD_BATCH * BINS];

@@ -44,8 +44,9 @@ struct sotto__vad {
     float lstm[GATES][C4 + H]; /* input weights, then recurrent ones */
     float lstm_bias[GATES];    /* the sum of both */
     /* for batches (batch.c) */
-    bool folds;                        /* the basis is a Fourier transform's, and folded[] holds what remains of it */
-    float folded[HALF_BINS * FFT];     /* four matrices */
+    bool folds; /* the basis is a Fourier transform's, and folded[] holds what remains of it */
+    /* cosines of i = 2, 4 … 128 and 1, 3 … 127, sines of 0, 2 … 126 and 1, 3 … 127 */
+    float folded[4][HALF_BINS][FFT / 4];
     float input_weight[GATES][C4];     /* gates in the order of ops->lstm_step */
     float input_bias[GATES];           /* likewise */
     float recurrent_weight[H * GATES]; /* as ops->lstm_step reads them */

@@ -143,6 +143,7 @@ sotto_status sotto__vad_open(sotto__vad **out, const char *path, sotto_error *er
     sotto__vad *v = NULL;
     sotto_status st = SOTTO_OK;
     *out = NULL;
+    sotto__gemm_init();
     if (!sotto__str_printf(&file, "%s%s", path,
                            stat(path, &sb) == 0 && S_ISDIR(sb.st_mode) ? "/silero_vad_16k.safetensors" : ""))
         st = sotto__fail_nomem(err, "path of the voice detector");
