@@ -123,8 +123,12 @@ def plot(path, model, loads, files):
     right.set(title=f"{model}: length of the recording", xlabel="recording, s", ylabel="× real time", xscale="log",
               ylim=(0, None))
     more.set(ylabel="peak memory, MiB", ylim=(0, None))
+    right.minorticks_off()
     handles = [axis.get_legend_handles_labels() for axis in (right, more)]
     right.legend(handles[0][0] + handles[1][0], handles[0][1] + handles[1][1], fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None, "Creator": None})
     pyplot.close(figure)
+    # A tenth of a point is finer than anyone sees.
+    drawn = re.sub(r"(\d+\.\d)\d+", r"\1", path.read_text(encoding="utf-8"))
+    path.write_text("\n".join(line.rstrip() for line in drawn.splitlines()) + "\n", encoding="utf-8")
