@@ -64,8 +64,9 @@ def clips(args, model):
     files = [audio.clip_of(path) for path in args.files] or audio.sample_clips() + audio.short_clips(args.clips)
     work = [(clip, beam) for clip in files for beam in args.beams
             if beam == 1 or args.files or clip.name in ("jfk.flac", "two_cities.wav")]
+    names = [name for name in args.peers if name != BATCHED or any(clip.seconds > 30 for clip in files)]
     rows, ratios = [], {"sotto": {}, "sotto exact": {}}
-    with running(sotto_makers(args, model) + peer_makers(args, model, args.peers)) as engines:
+    with running(sotto_makers(args, model) + peer_makers(args, model, names)) as engines:
         for clip, beam in work:
             say(f"clips: {model.name}, {clip.name}, {beams(beam)}")
             here = [engine for engine in engines if engine.name != BATCHED or clip.seconds > 30]
@@ -84,8 +85,8 @@ def clips(args, model):
                 else:
                     cell += f", **{median[engine.name] / median['sotto']:.2f}×**"
                 off = differing(text["sotto"], text[engine.name])
-                rows_off = f", {off} word{'s differ' if off > 1 else ' differs'}" if off else ""
-                row.append(cell + rows_off)
+                words = f", {off} word{'s differ' if off > 1 else ' differs'}" if off else ""
+                row.append(cell + words)
             rows.append(row)
             for name in ratios:
                 if FIRST in median:
@@ -98,7 +99,7 @@ def clips(args, model):
         if said:
             lines.append(f"- Least ratio of {FIRST} to {name}: {', '.join(said)}")
     return lines + [
-        f"- One warm-up, then {args.runs} runs of each in turn; seconds are medians (least–greatest). **N×**: so many "
+        f"- Runs of each, in turn, after one warm-up: {args.runs}; seconds are medians (least–greatest). **N×**: so many "
         "times as long as sotto; above 1, sotto is faster. Words that differ are counted against sotto's transcript, "
         "letter case and punctuation aside.",
         "- sotto: default settings, `language=en`, `temperature=0`; sotto exact: `--precision f32`, `tail_stride=1`. "
@@ -131,7 +132,7 @@ def encoder(args, model):
         rows.append([name, what, f"{1000 * median:.0f} ms ({1000 * min(times):.0f}–{1000 * max(times):.0f})",
                      *(f"{median / value:.2f}×" for value in ours.values())])
     return grid(["engine", "computed in that time", "30 s window", "of sotto's", "of sotto exact's"], rows) + [
-        f"- 30 s of speech, {args.encoder_runs} runs of each in turn after one warm-up: median (least–greatest). sotto: "
+        f"- 30 s of speech; runs of each, in turn, after one warm-up: {args.encoder_runs}; median (least–greatest). sotto: "
         "`seconds.encoder` of its report, which includes the cross-attention's keys and values; the peers compute those "
         "later, while they decode. Log-mel is in neither.",
     ]

@@ -52,7 +52,7 @@ def load_rows(args, server, clips, counts_, beam, model):
     drive(server, clips, min(2, counts_[-1]), 2, beam)
     rows = []
     for clients in counts_:
-        say(f"clients: {model.name}, {server.name}, {beams(beam)}, {clients}")
+        say(f"{model.name}, {server.name}, {beams(beam)}, clients: {clients}")
         time.sleep(0.25)
         rows.append(drive(server, clips, clients, max(args.requests, 3 * clients), beam))
     return rows
@@ -118,7 +118,7 @@ def growth(args, model):
             clip = audio.cut(length) if length < 600 else audio.joined(length)
             if clip is None:
                 continue
-            say(f"growth: {model.name}, {audio.label(length)}, {threads} threads")
+            say(f"growth: {model.name}, {audio.label(length)}, {threads} thread(s)")
             server = Sotto(args, model, threads=threads)
             try:
                 server.run(audio.cut(10).path, 1)
