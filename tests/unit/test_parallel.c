@@ -454,8 +454,7 @@ static void test_cancelling_from_another_thread(void **state)
             assert_int_equal(err.code, SOTTO_ECANCELLED);
             assert_string_equal(err.message, "the transcription was cancelled");
             if (took > 5) fail_msg("ended %g s after the cancellation", took);
-            /* far from what all of it takes */
-            assert_true(sotto__desk_get_tally(b.model->desk).steps - before < 200);
+            assert_true(sotto__desk_get_tally(b.model->desk).steps - before < a.counts[PARTS - 1].decoder_steps);
             is_empty(&b);
         }
         works_again(&b, &a);
@@ -616,13 +615,17 @@ static void test_several_recordings_at_once(void **state)
 
 static int setup(void **state)
 {
-    tiny_model many = tiny_default;
-    many.n_vocab = 51865;
+    tiny_model tiny = tiny_default;
     (void)state;
-    for (int i = 0; i < 2; i++)
+    tiny.width = 32; /* many runs, slow under a sanitizer */
+    tiny.heads = tiny.text_layers = 1;
+    tiny.text_ctx = 32;
+    for (int i = 0; i < 2; i++) {
+        tiny.n_vocab = i ? 51865 : 51864;
         if (tiny_directory(dir[i], sizeof dir[i]) != 0 ||
-            tiny_write(i ? &many : &tiny_default, TINY_CTRANSLATE2, dir[i], path[i], sizeof path[i]) != 0)
+            tiny_write(&tiny, TINY_CTRANSLATE2, dir[i], path[i], sizeof path[i]) != 0)
             return -1;
+    }
     return 0;
 }
 
