@@ -86,7 +86,8 @@ build/wer-venv/.complete:
 wer: build build/wer-venv/.complete
 	@models/fetch tiny.en base
 	@for m in tiny.en base; do build/wer-venv/bin/python tests/wer/wer.py --refs $(SPEECH)/refs.tsv --sotto $(BIN)/sotto \
-	    --model $$m --check tests/wer/reference/$$m-greedy.tsv || exit 1; done
+	    --model $$m --option=--precision=f32 --option=--full-window --option=--sequential \
+	    --check tests/wer/reference/$$m-greedy.tsv || exit 1; done
 
 install: build
 	@cmake --install $(BUILD) --prefix $(PREFIX)

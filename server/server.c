@@ -25,6 +25,21 @@ static void name_model(server *s, const char *path)
     snprintf(s->model_name, sizeof s->model_name, "%.*s", (int)sizeof s->model_name - 1, base);
 }
 
+/* A voice detector that cannot be read would fail every recording: one without samples tells now. */
+static sotto_status try_vad(const server *s, sotto_error *err)
+{
+    sotto_session *session;
+    sotto_options options;
+    const sotto_result *result;
+    sotto_status st = sotto_session_open(&session, s->model, err);
+    sotto_options_default(&options);
+    options.language = "en";
+    options.vad_path = s->vad_path;
+    if (st == SOTTO_OK) st = sotto_transcribe_pcm(session, NULL, 0, &options, &result, err);
+    sotto_session_free(session);
+    return st;
+}
+
 static sotto_status load(server *s, sotto_error *err)
 {
     char *path = NULL;
@@ -39,6 +54,7 @@ static sotto_status load(server *s, sotto_error *err)
     name_model(s, models_is_plain_name(s->config->model) || !real ? path : real);
     if ((st = models_resolve_vad(s->config->vad, &s->vad_path, err)) == SOTTO_OK)
         st = sotto_model_open(&s->model, path, &options, err);
+    if (st == SOTTO_OK && s->vad_path) st = try_vad(s, err);
     free(real);
     free(path);
     return st;

@@ -98,12 +98,11 @@ static sotto__transcript *wait_for(crew *c, size_t i, const sotto__runtime *rt)
     enum { LOOK_MS = 20 };
     sotto__transcript *t;
     pthread_mutex_lock(&c->lock);
-    while (!c->done[i] && c->status == SOTTO_OK) {
+    while (c->status == SOTTO_OK) {
         struct timespec until;
-        if (sotto__runtime_cancelled(rt)) {
+        if (sotto__runtime_cancelled(rt))
             c->status = sotto__fail(&c->error, SOTTO_ECANCELLED, "the transcription was cancelled");
-            break;
-        }
+        if (c->done[i] || c->status != SOTTO_OK) break;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += LOOK_MS * 1000000L;
         if (until.tv_nsec >= 1000000000L) {

@@ -27,13 +27,14 @@ import wave
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "http"))
-from daemon import broken_models  # noqa: E402
+from daemon import broken_models, word_edits  # noqa: E402
 
 SOURCE = Path(os.environ.get("SOTTO_SOURCE", Path(__file__).resolve().parents[2]))
 BIN = Path(os.environ.get("SOTTO_BIN", SOURCE / "build" / "release" / "bin"))
 MODELS = Path(os.environ.get("SOTTO_MODELS") or SOURCE / "models")
 HAVE_MODEL = (MODELS / "tiny.en").exists()
 SPEECH = SOURCE.parent / "shared" / "audio" / "jfk.flac"
+CITIES = SPEECH.with_name("two_cities.wav")  # 44 s
 SAID = (
     "and so my fellow americans ask not what your country can do for you "
     "ask what you can do for your country"
@@ -41,6 +42,7 @@ SAID = (
 FORMATS = ["txt", "text", "json", "verbose_json", "srt", "vtt", "tsv"]
 
 needs_model = unittest.skipUnless(HAVE_MODEL, "models/tiny.en is not here: models/fetch tiny.en")
+needs_vad = unittest.skipUnless((MODELS / "silero-vad").exists(), "models/silero-vad is not here: models/fetch silero-vad")
 needs_speech = unittest.skipUnless(SPEECH.exists(), "the recordings of ../shared are not here")
 
 
@@ -177,6 +179,56 @@ class InProcess(Case):
         self.assertIn(f"{verbose['sotto']['parameters']['total']}", done.stderr.decode())
         srt = (self.dir / "stdin.srt").read_text()
         self.assertEqual(srt.count(" --> "), len(verbose["words"]))
+
+    def in_process(self, *options: object) -> dict:
+        done = sotto("transcribe", "--local", "-f", "verbose_json", *options)
+        self.check(done, 0)
+        return json.loads(done.stdout)
+
+    @needs_speech
+    @needs_vad
+    def test_long_recording_in_parts(self) -> None:
+        cut = self.in_process(CITIES)
+        whole = self.in_process("--sequential", CITIES)
+        self.assertGreaterEqual(cut["sotto"]["parts"], 2)
+        self.assertEqual(whole["sotto"]["parts"], 0)
+        last = 0.0
+        for segment in cut["segments"]:
+            self.assertLessEqual(last, segment["start"])
+            self.assertLessEqual(segment["start"], segment["end"])
+            last = segment["end"]
+        self.assertLessEqual(last, cut["duration"])
+        edits = word_edits(cut["text"], whole["text"])
+        self.assertLessEqual(edits, len(whole["text"].split()) // 10, (cut["text"], whole["text"]))
+        for options in ("--vad", "none"), ("--vad", ""):
+            with self.subTest(options=options):
+                other = self.in_process(*options, CITIES)
+                self.assertEqual((other["sotto"]["parts"], other["text"]), (0, whole["text"]))
+
+    @needs_speech
+    def test_full_window(self) -> None:
+        sampled, full = self.in_process(SPEECH), self.in_process("--full-window", SPEECH)
+        for answer in sampled, full:
+            self.assertEqual(words(answer["text"]), SAID)
+        self.assertEqual(full["sotto"]["encoder_positions"], 1500 * full["sotto"]["windows"])
+        self.assertLess(sampled["sotto"]["encoder_positions"], 1500 * sampled["sotto"]["windows"])
+        self.assertEqual(self.in_process("--tail-stride", "1", SPEECH)["segments"], full["segments"])
+
+    def test_detector_that_is_none(self) -> None:
+        tone = write_tone(self.dir / "a.wav")
+        (self.dir / "silero_vad_16k.safetensors").write_bytes(b"no weights")
+        for vad, message in (
+            ("/nonexistent", "there is no model at /nonexistent"),
+            ("no-such-vad", 'model "no-such-vad" is in none of'),
+            (self.dir, f"{self.dir}/silero_vad_16k.safetensors"),
+        ):
+            with self.subTest(vad=vad):
+                done = sotto("transcribe", "--local", "--vad", vad, tone)
+                self.check(done, 1, message)
+                self.assertEqual(done.stdout, b"")
+                lines = done.stderr.decode().splitlines()
+                self.assertEqual(len(lines), 1, lines)
+                self.assertTrue(lines[0].startswith("sotto transcribe: "), lines[0])
 
     def test_broken_weight_files(self) -> None:
         tone = write_tone(self.dir / "a.wav")

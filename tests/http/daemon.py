@@ -93,6 +93,17 @@ def multipart(fields, file=b"", filename="audio.wav"):
     return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
+def word_edits(a, b):
+    """Levenshtein distance of the words."""
+    a, b = (re.findall(r"[a-z']+", text.lower()) for text in (a, b))
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
+
+
 class Answer:
     def __init__(self, response):
         self.status = response.status

@@ -116,7 +116,7 @@ class Endpoints(Shared):
 
         for which in "stored", "resident":
             sizes = dict(r["bytes"][which])
-            self.assertEqual(set(sizes), {"f32", "f16", "bf16", "int8", "total"})
+            self.assertEqual(set(sizes), {"f32", "f16", "bf16", "int16", "int8", "int4", "total"})
             self.assertEqual(sizes.pop("total"), sum(sizes.values()))
         self.assertGreaterEqual(r["bytes"]["resident"]["total"], p["total"])
 
@@ -702,6 +702,13 @@ class Starting(unittest.TestCase):
         self.refused("no-such", "--spool", "/no-such-directory")
         self.refused("unknown option", "--nonsense")
         self.refused("not here|no model|none of", "--model", "no-such-model")
+        self.refused("there is no model at /no-such-vad", "--vad", "/no-such-vad")
+
+    def test_detector_that_is_none(self):
+        with tempfile.TemporaryDirectory(prefix="sottod-models-") as folder:
+            self.refused("silero_vad_16k.safetensors", "--vad", folder)
+            (Path(folder) / "silero_vad_16k.safetensors").write_bytes(b"no weights")
+            self.refused("silero_vad_16k.safetensors", "--vad", folder)
 
     def test_broken_weight_files(self):
         whole = MODELS / "tiny.en"

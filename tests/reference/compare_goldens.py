@@ -71,6 +71,7 @@ NAMES = {
     "ru": "russian",
     "ko": "korean",
 }
+EXACT = ["--precision", "f32", "--full-window", "--sequential"]  # what openai-whisper computes
 
 
 class RunError(Exception):
@@ -123,9 +124,9 @@ def run(command: list[str]) -> str:
 
 
 def transcribe(sotto: str, model, audio: Path, options: dict) -> dict:
-    """verbose_json of one file, the engine in the client's own process, no fallback."""
+    """verbose_json of one file, the engine in the client's own process, no fallback, nothing approximated."""
     command = [sotto, "transcribe", "--local", "--model", str(model), "-f", "verbose_json"]
-    command += ["--temperature", "0", "--temperature-inc", "0"]
+    command += ["--temperature", "0", "--temperature-inc", "0", *EXACT]
     for key, value in options.items():
         if key == "word_timestamps":
             command.append("--word-timestamps")

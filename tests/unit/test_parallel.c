@@ -335,39 +335,42 @@ static void test_the_first_part_tells_the_language(void **state)
     tear_down(&b);
 }
 
-/* The same sound in two parts has the same text, at times as far apart as the parts. */
+/* The same sound in two parts has the same text, at times as far apart as the parts. Heard after a little silence. */
 static void test_times_count_from_the_part(void **state)
 {
-    enum { APART = 40 * 100, FROM = 1000, LONG = 900 };
-    const sotto__part two[] = {{FROM, FROM + LONG}, {FROM + APART, FROM + APART + LONG}};
-    float *x = calloc((size_t)SECONDS * RATE, sizeof *x), *sound = signal_mixed(LONG * HOP, RATE, 9);
-    sotto_result r = {0};
-    size_t half, words = 0;
+    enum { APART = 40 * 100, LONG = 900, SOUNDS = 6 };
+    const sotto__part two[] = {{0, LONG}, {APART, APART + LONG}};
+    size_t words = 0;
     (void)state;
-    for (size_t i = 0; i < 2; i++) memcpy(x + two[i].begin * HOP, sound, LONG * HOP * sizeof *x);
-    bench b = set_up(0, features_of(x, (size_t)SECONDS * RATE, 80));
-    b.o.word_timestamps = true;
-    assert_int_equal(sotto__transcribe_parts(b.rt, b.f, &b.o, two, 2, 2, b.t, NULL), SOTTO_OK);
-    sotto__transcript_view(b.t, &r);
-    half = r.n_segments / 2;
-    assert_true(half > 0 && r.n_segments == 2 * half);
-    for (size_t i = 0; i < half; i++) {
-        const sotto_segment *s = &r.segments[i], *later = &r.segments[half + i];
-        assert_string_equal(s->text, later->text);
-        assert_true(fabs(later->start_s - s->start_s - 40) < 1e-6 && fabs(later->end_s - s->end_s - 40) < 1e-6);
-        assert_true(s->start_s >= 10 && s->end_s <= 19);
-        assert_int_equal(s->n_words, later->n_words);
-        words += s->n_words;
-        for (size_t k = 0; k < s->n_words; k++) {
-            assert_true(fabs(later->words[k].start_s - s->words[k].start_s - 40) < 1e-6);
-            assert_true(fabs(later->words[k].end_s - s->words[k].end_s - 40) < 1e-6);
-            assert_true(s->words[k].start_s >= 10 && s->words[k].end_s <= 19);
+    for (uint64_t seed = 1; seed <= SOUNDS; seed++) {
+        float *x = calloc((size_t)SECONDS * RATE, sizeof *x), *sound = signal_mixed(LONG * HOP, RATE, seed);
+        sotto_result r = {0};
+        size_t half;
+        for (size_t i = 0; i < 2; i++) memcpy(x + (two[i].begin + 5) * HOP, sound, (LONG - 10) * HOP * sizeof *x);
+        bench b = set_up(0, features_of(x, (size_t)SECONDS * RATE, 80));
+        b.o.word_timestamps = true;
+        assert_int_equal(sotto__transcribe_parts(b.rt, b.f, &b.o, two, 2, 2, b.t, NULL), SOTTO_OK);
+        sotto__transcript_view(b.t, &r);
+        half = r.n_segments / 2;
+        assert_true(half > 0 && r.n_segments == 2 * half);
+        for (size_t i = 0; i < half; i++) {
+            const sotto_segment *s = &r.segments[i], *later = &r.segments[half + i];
+            assert_string_equal(s->text, later->text);
+            assert_true(fabs(later->start_s - s->start_s - 40) < 1e-6 && fabs(later->end_s - s->end_s - 40) < 1e-6);
+            assert_true(s->start_s >= 0 && s->end_s <= 9);
+            assert_int_equal(s->n_words, later->n_words);
+            words += s->n_words;
+            for (size_t k = 0; k < s->n_words; k++) {
+                assert_true(fabs(later->words[k].start_s - s->words[k].start_s - 40) < 1e-6);
+                assert_true(fabs(later->words[k].end_s - s->words[k].end_s - 40) < 1e-6);
+                assert_true(s->words[k].start_s >= 0 && s->words[k].end_s <= 9);
+            }
         }
+        tear_down(&b);
+        free(x);
+        free(sound);
     }
     assert_true(words > 0);
-    tear_down(&b);
-    free(x);
-    free(sound);
 }
 
 /* ---- ends that are not the end ---- */
@@ -451,8 +454,7 @@ static void test_cancelling_from_another_thread(void **state)
             assert_int_equal(err.code, SOTTO_ECANCELLED);
             assert_string_equal(err.message, "the transcription was cancelled");
             if (took > 5) fail_msg("ended %g s after the cancellation", took);
-            /* far from what all of it takes */
-            assert_true(sotto__desk_get_tally(b.model->desk).steps - before < 200);
+            assert_true(sotto__desk_get_tally(b.model->desk).steps - before < a.counts[PARTS - 1].decoder_steps);
             is_empty(&b);
         }
         works_again(&b, &a);
@@ -613,13 +615,17 @@ static void test_several_recordings_at_once(void **state)
 
 static int setup(void **state)
 {
-    tiny_model many = tiny_default;
-    many.n_vocab = 51865;
+    tiny_model tiny = tiny_default;
     (void)state;
-    for (int i = 0; i < 2; i++)
+    tiny.width = 32; /* many runs, slow under a sanitizer */
+    tiny.heads = tiny.text_layers = 1;
+    tiny.text_ctx = 32;
+    for (int i = 0; i < 2; i++) {
+        tiny.n_vocab = i ? 51865 : 51864;
         if (tiny_directory(dir[i], sizeof dir[i]) != 0 ||
-            tiny_write(i ? &many : &tiny_default, TINY_CTRANSLATE2, dir[i], path[i], sizeof path[i]) != 0)
+            tiny_write(&tiny, TINY_CTRANSLATE2, dir[i], path[i], sizeof path[i]) != 0)
             return -1;
+    }
     return 0;
 }
 
