@@ -29,6 +29,6 @@ static inline vi iv_dot(vi s, vi a, vi b)
     return s + x[0] * y[0] + x[1] * y[1];
 }
 
-static inline vi iv_round(vf x) { return (vi){(int32_t)rintf(x[0])}; }
+static inline vi iv_round(vf x) { return (vi){x[0] == x[0] ? (int32_t)rintf(x[0]) : 0}; }
 
 #include "nn/ops_packed.inc"

@@ -45,17 +45,22 @@ static float value(const struct source *s, size_t o, size_t i)
 static float clamp_round(float x, float low, float high)
 {
     x = rintf(x);
-    return x < low ? low : x > high ? high : x;
+    return x > low ? x < high ? x : high : low; /* NaN: low */
 }
 
-/* 8 and 16 bits: one group of one output. */
+/* 8 and 16 bits: one group of one output. As ops.h's quantise: without any size, or not finite, it becomes zeros. */
 static void pack_group(void *data, float *scale, const struct source *s, size_t o, size_t j, size_t first, size_t n,
                        int bits)
 {
     const float limit = (float)weight_limit(bits);
     float largest = 0;
-    for (size_t i = first; i < first + n; i++) largest = fmaxf(largest, fabsf(value(s, o, i)));
-    const float inverse = largest > 0 ? limit / largest : 0.0f;
+    for (size_t i = first; i < first + n; i++) {
+        const float size = fabsf(value(s, o, i));
+        if (!(size < 1e30f)) return;
+        largest = fmaxf(largest, size);
+    }
+    if (!(largest > 1e-30f)) return;
+    const float inverse = limit / largest;
     *scale = largest / limit;
     for (size_t i = first; i < first + n; i++) {
         const size_t at = i / 2 * 2 * SOTTO__PANEL + 2 * j + i % 2;

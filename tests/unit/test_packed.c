@@ -88,6 +88,47 @@ static void test_pack(void **state)
     }
 }
 
+/* Outputs 3 and 5 hold NaN and infinity, 7 nothing: they become zeros with scale 0, the others as if alone. */
+static void test_not_finite(void **state)
+{
+    enum { IN = 64 };
+    static const float bad[] = {NAN, INFINITY, 0.0f};
+    float *w = floats(IN * SOTTO__PANEL, 0.5f), *columns = floats(IN * SOTTO__PANEL, 0), y[IN], good[IN];
+    int8_t *data = sotto__aligned(4 * IN * SOTTO__PANEL, 1);
+    float scale[SOTTO__PANEL];
+    int16_t row[IN];
+    (void)state;
+    for (size_t i = 0; i < IN; i++) w[7 * IN + i] = 0;
+    sotto__packed clean[3];
+    for (int b = 0; b < 3; b++) clean[b] = packed(w, IN, SOTTO__PANEL, 1, 4 << b);
+    for (size_t g = 0; g < 2; g++) /* in every group */
+        for (size_t o = 0; o < 3; o++) w[(3 + 2 * o) * IN + 32 * g + 9] = bad[o];
+    for (size_t i = 0; i < IN * SOTTO__PANEL; i++) columns[i % IN * SOTTO__PANEL + i / IN] = w[i];
+    for (int b = 0; b < 3; b++) {
+        sotto__packed p = packed(w, IN, SOTTO__PANEL, 1, 4 << b);
+        for (size_t o = 0; o < SOTTO__PANEL; o++) {
+            sotto__unpack_row(&p, o, y);
+            sotto__unpack_row(&clean[b], o, good);
+            for (size_t i = 0; i < IN; i++) assert_true(y[i] == (o == 3 || o == 5 || o == 7 ? 0.0f : good[i]));
+        }
+        for (size_t t = 0; b > 0 && t < n_tables; t++) {
+            tables[t]->pack_rows(data, scale, w, IN, SOTTO__PANEL, IN, p.bits, (float)p.largest, row);
+            assert_memory_equal(data, p.data, sotto__packed_bytes(IN, SOTTO__PANEL, p.bits));
+            assert_memory_equal(scale, p.scale, sizeof scale);
+            tables[t]->pack_columns(data, scale, columns, SOTTO__PANEL, IN, SOTTO__PANEL, p.bits);
+            const sotto__packed c = {data, scale, IN, SOTTO__PANEL, IN, p.bits, 0};
+            for (size_t o = 0; o < SOTTO__PANEL; o++) {
+                sotto__unpack_row(&c, o, y);
+                assert_true((scale[o] == 0) == (o == 3 || o == 5 || o == 7));
+                for (size_t i = 0; i < IN; i++)
+                    assert_true(scale[o] == 0 ? y[i] == 0 : fabsf(y[i] - w[o * IN + i]) <= 0.51f * scale[o]);
+            }
+        }
+        release(&p), release(&clean[b]);
+    }
+    free(w), free(columns), free(data);
+}
+
 static void test_quantise(void **state)
 {
     (void)state;
@@ -108,8 +149,8 @@ static void test_quantise(void **state)
                 assert_int_equal(q[i], (int)rintf(x[i] * (1000.0f / largest)));
             }
             assert_int_equal(q[n], n % 2 ? 0 : 99);
-            x[n / 2] = n % 3 == 0 ? INFINITY : n % 3 == 1 ? -INFINITY : 0.0f;
-            if (n % 3 == 2) memset(x, 0, sizeof x);
+            x[n / 2] = n % 4 == 0 ? INFINITY : n % 4 == 1 ? -INFINITY : n % 4 == 2 ? NAN : 0.0f;
+            if (n % 4 == 3) memset(x, 0, sizeof x);
             assert_true(tables[t]->quantise(q, x, n, 1000.0f) == 0.0f);
             for (size_t i = 0; i < n; i++) assert_int_equal(q[i], 0);
         }
@@ -360,9 +401,9 @@ static void test_attention(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pack),      cmocka_unit_test(test_quantise), cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_product),   cmocka_unit_test(test_limits),   cmocka_unit_test(test_layers),
-        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_pack),    cmocka_unit_test(test_not_finite), cmocka_unit_test(test_quantise),
+        cmocka_unit_test(test_softmax), cmocka_unit_test(test_product),    cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_layers),  cmocka_unit_test(test_attention),
     };
     sotto__gemm_init();
     find_tables();
