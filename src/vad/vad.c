@@ -182,7 +182,8 @@ sotto_status sotto__vad_open(sotto__vad **out, const char *path, sotto_error *er
     if (st == SOTTO_OK) st = sotto__safetensors_open(&w, file.data, err);
     if (st == SOTTO_OK && !(v = sotto__aligned(1, sizeof *v))) st = sotto__fail_nomem(err, "voice detector");
     if (st == SOTTO_OK && !(v->ops = sotto__ops_pick(ceiling && *ceiling ? ceiling : NULL)))
-        st = sotto__fail(err, SOTTO_EINVAL, "SOTTO_ISA is \"%.40s\", expected scalar, avx2, avx512 or neon", ceiling);
+        st = sotto__fail(err, SOTTO_EINVAL,
+                         "SOTTO_ISA is \"%.40s\", expected scalar, sse2, avx2, avxvnni, avx512, vnni or neon", ceiling);
     if (st == SOTTO_OK) st = load_all(v, w, err);
     sotto__weights_close(w);
     sotto__str_free(&file);
