@@ -109,7 +109,8 @@ static sotto_status set_kernels(sotto_model *m, int32_t threads, sotto_error *er
     m->nn.ops = sotto__ops_pick(ceiling);
     if (!m->nn.ops)
         return sotto__fail(err, SOTTO_EINVAL,
-                           "SOTTO_ISA is \"%.40s\", expected scalar, avx2, avxvnni, avx512, vnni or neon", ceiling);
+                           "SOTTO_ISA is \"%.40s\", expected scalar, sse2, avx2, avxvnni, avx512, vnni or neon",
+                           ceiling);
     sotto__gemm_init();
     return sotto__pool_create(&m->nn.pool, threads, err);
 }

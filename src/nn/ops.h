@@ -16,13 +16,14 @@
 
 typedef enum sotto__isa {
     SOTTO__ISA_SCALAR,
+    SOTTO__ISA_SSE2, /* every x86-64 */
     SOTTO__ISA_AVX2,
     SOTTO__ISA_AVXVNNI, /* AVX2 and its VNNI */
     SOTTO__ISA_AVX512,
     SOTTO__ISA_VNNI, /* AVX-512 and its VNNI */
     SOTTO__ISA_NEON
 } sotto__isa;
-enum { SOTTO__ISAS = 6 };
+enum { SOTTO__ISAS = 7 };
 
 /* c[rows, b->out] = a b^T scaled, + bias; row r of c is c + r * ldc, of a is a + r * lda (even inputs: the row is
  * zero-filled where b->in is odd). */

@@ -28,6 +28,7 @@ size_t sotto__ops_all(const sotto__ops **out, size_t max)
     if (n < max && avx512) out[n++] = &sotto__ops_avx512;
     if (n < max && avx2 && has_avxvnni()) out[n++] = &sotto__ops_avxvnni;
     if (n < max && avx2) out[n++] = &sotto__ops_avx2;
+    if (n < max) out[n++] = &sotto__ops_sse2;
 #elif defined(__aarch64__)
     if (n < max) out[n++] = &sotto__ops_neon;
 #endif
@@ -40,8 +41,9 @@ const sotto__ops *sotto__ops_pick(const char *ceiling)
     static const struct {
         const char *name;
         sotto__isa isa;
-    } names[] = {{"scalar", SOTTO__ISA_SCALAR}, {"avx2", SOTTO__ISA_AVX2}, {"avxvnni", SOTTO__ISA_AVXVNNI},
-                 {"avx512", SOTTO__ISA_AVX512}, {"vnni", SOTTO__ISA_VNNI}, {"neon", SOTTO__ISA_NEON}};
+    } names[] = {{"scalar", SOTTO__ISA_SCALAR},   {"sse2", SOTTO__ISA_SSE2},     {"avx2", SOTTO__ISA_AVX2},
+                 {"avxvnni", SOTTO__ISA_AVXVNNI}, {"avx512", SOTTO__ISA_AVX512}, {"vnni", SOTTO__ISA_VNNI},
+                 {"neon", SOTTO__ISA_NEON}};
     const sotto__ops *all[SOTTO__ISAS];
     size_t n = sotto__ops_all(all, SOTTO__ISAS);
     if (!ceiling) return all[0];

@@ -5,7 +5,7 @@
 
 #include "nn/ops.h"
 
-extern const sotto__ops sotto__ops_scalar, sotto__ops_avx2, sotto__ops_avxvnni, sotto__ops_avx512, sotto__ops_vnni,
-    sotto__ops_neon;
+extern const sotto__ops sotto__ops_scalar, sotto__ops_sse2, sotto__ops_avx2, sotto__ops_avxvnni, sotto__ops_avx512,
+    sotto__ops_vnni, sotto__ops_neon;
 
 #endif
