@@ -19,4 +19,8 @@ int sotto__pool_threads(const sotto__pool *pool);
  * done. Callers on several threads take turns. Indices are claimed in order; a task must not call sotto__pool_run. */
 void sotto__pool_run(sotto__pool *pool, sotto__task *task, void *arg, size_t n);
 
+/* Between two stretches of work: the calling thread may run anywhere again. sotto__pool_run may have bound it to the
+ * processors that have no worker. */
+void sotto__pool_leave(const sotto__pool *pool);
+
 #endif

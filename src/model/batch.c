@@ -206,6 +206,7 @@ static void execute(sotto_model *m, sotto__request *list)
     else
         list->status =
             sotto__encoder_run(list->rt, list->mel, list->frames, list->tail_stride, list->window, list->err);
+    sotto__pool_leave(m->nn.pool);
 }
 
 /* Hands the request in, executes whatever is ready, returns when the request is done. */

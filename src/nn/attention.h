@@ -24,7 +24,7 @@ typedef struct sotto__attention {
 } sotto__attention;
 
 /* Rows of queries worked on together: bounds the scratch that callers provide. */
-enum { SOTTO__ATTENTION_ROWS = 64 };
+enum { SOTTO__ATTENTION_ROWS = 48 };
 
 /* Up to so many rows are worked on one by one: what a row gets does not depend on the others, to the bit. */
 enum { SOTTO__ATTENTION_FEW_ROWS = 8 };
