@@ -65,6 +65,22 @@ sotto_status sotto__segments_cut(sotto__drafts *d, const int32_t *tokens, size_t
     return SOTTO_OK;
 }
 
+sotto_status sotto__segments_close(sotto__drafts *d, const int32_t *tokens, size_t n, int32_t timestamp_begin,
+                                   size_t seek, size_t frames, sotto_error *err)
+{
+    const sotto__draft *last = d->n ? &d->items[d->n - 1] : NULL;
+    const size_t from = last ? last->first + last->n : 0;
+    bool text = false;
+    if (d->advance >= frames || from == 0) return SOTTO_OK;
+    for (size_t i = from; i < n; i++) text |= tokens[i] < timestamp_begin;
+    if (!text && frames - d->advance > SOTTO__FRAMES_PER_SECOND) return SOTTO_OK; /* something may be left: go on */
+    if (text && !add(d, seconds_of(seek) + steps_of(tokens[from], timestamp_begin) * SECONDS_PER_STEP,
+                     seconds_of(seek + frames), from, n - from))
+        return sotto__fail_nomem(err, "segments");
+    d->advance = frames;
+    return SOTTO_OK;
+}
+
 bool sotto__drafts_end(const sotto__drafts *d, double *end_s)
 {
     if (!d->n) return false;

@@ -32,6 +32,12 @@ typedef struct sotto__drafts {
 
 void sotto__drafts_free(sotto__drafts *d);
 
+/* What follows the last pair of timestamps in the last window of a part: text becomes a segment that ends with the
+ * window, as the next part does not hear it again; a second or less without text is left. d->advance says whether the
+ * rest is done with. */
+sotto_status sotto__segments_close(sotto__drafts *d, const int32_t *tokens, size_t n, int32_t timestamp_begin,
+                                   size_t seek, size_t frames, sotto_error *err);
+
 /* Fills `d` (emptied first) from the n tokens of the window that starts at frame `seek` and holds `frames` frames.
  * Tokens >= timestamp_begin are times in steps of 0.02 s. */
 sotto_status sotto__segments_cut(sotto__drafts *d, const int32_t *tokens, size_t n, int32_t timestamp_begin,

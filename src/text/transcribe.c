@@ -39,6 +39,7 @@ struct sotto__transcriber {
     sotto__drafts drafts;
     sotto__str text;
     size_t content_frames, seek;
+    bool is_part;                /* what its last window leaves unfinished is not heard again */
     double earliest_s, latest_s; /* times are held between them */
     bool encoded;                /* `window` holds the window at `seek` already */
     double last_speech_s;
@@ -342,6 +343,10 @@ static sotto_status run_window(run *r, sotto_error *err)
     } else {
         st = sotto__segments_cut(&r->drafts, found.tokens, found.n, r->specials->timestamp_begin, r->seek, frames, err);
         if (st != SOTTO_OK) return st;
+        if (r->is_part && left <= SOTTO__WINDOW_FRAMES)
+            st = sotto__segments_close(&r->drafts, found.tokens, found.n, r->specials->timestamp_begin, r->seek, frames,
+                                       err);
+        if (st != SOTTO_OK) return st;
         next_seek = r->seek + r->drafts.advance;
         if (r->word_pass && (st = time_words(r, &found, frames, &next_seek, &keep, err)) != SOTTO_OK) return st;
         if (keep && (st = keep_drafts(r, &found, err)) != SOTTO_OK) return st;
@@ -424,6 +429,7 @@ static sotto_status run_frames(run *r, size_t begin, size_t end, const char *lan
 sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t end, const char *language,
                                     sotto__transcript *t, sotto_error *err)
 {
+    r->is_part = true;
     r->earliest_s = (double)begin / SOTTO__FRAMES_PER_SECOND;
     r->latest_s = (double)end / SOTTO__FRAMES_PER_SECOND;
     return run_frames(r, begin, end, language, t, err);
