@@ -143,12 +143,21 @@ void sotto__chunk_options_default(sotto__chunk_options *o)
     *o = (sotto__chunk_options){.max = 30 * SOTTO__VAD_RATE, .pad = SOTTO__VAD_RATE / 5, .grid = 160};
 }
 
+/* A silence inside the last chunk, where it may still be cut in two. */
+typedef struct join {
+    uint64_t silence, end, start; /* its length; where the chunk before would end, and the one behind begin */
+} join;
+
+enum { MAX_JOINS = 256 };
+
 /* A recording counted in units of o->grid, and what chunks of it may be. */
 typedef struct cutting {
     const float *probabilities;
     size_t n;
     uint64_t grid, max, pad;
-    uint64_t end; /* the recording's, rounded up */
+    uint64_t end;          /* the recording's, rounded up */
+    join joins[MAX_JOINS]; /* of the last chunk */
+    size_t n_joins;
 } cutting;
 
 /* Where to cut [start, end), longer than max: the least probable place that leaves both sides long enough to be worth a
@@ -172,12 +181,37 @@ static uint64_t cut_point(const cutting *c, uint64_t start, uint64_t end)
     return best;
 }
 
-/* Appends speech that ends at `end`, with padding from `left` to `right`, to the last chunk where that stays short
- * enough, else as a chunk of its own. */
-static bool pack(const cutting *c, sotto__spans *out, uint64_t left, uint64_t end, uint64_t right)
+/* The last chunk is full, and `silence` lies behind it: where a longer silence lies in its second half, it is cut there
+ * instead, and what follows that begins a chunk. A pause between two sentences is longer than one between words. */
+static bool cut_at_pause(cutting *c, sotto__spans *out, uint64_t silence)
+{
+    const sotto__span last = out->items[out->n - 1];
+    const join *best = NULL;
+    for (size_t i = 0; i < c->n_joins; i++) {
+        const join *one = &c->joins[i];
+        if (one->end - last.start < c->max / 2 || one->silence <= silence) continue;
+        if (!best || one->silence >= best->silence) best = one;
+    }
+    if (!best) return true;
+    out->items[out->n - 1].end = best->end;
+    if (!add(out, best->start, last.end)) return false;
+    const uint64_t start = best->start;
+    size_t kept = 0;
+    for (size_t i = 0; i < c->n_joins; i++)
+        if (c->joins[i].end > start) c->joins[kept++] = c->joins[i];
+    c->n_joins = kept;
+    return true;
+}
+
+/* Appends speech that ends at `end` after `silence`, with padding from `left` to `right`, to the last chunk where that
+ * stays short enough, else as a chunk of its own. */
+static bool pack(cutting *c, sotto__spans *out, uint64_t silence, uint64_t left, uint64_t end, uint64_t right)
 {
     sotto__span *last = out->n ? &out->items[out->n - 1] : NULL;
+    if (last && right - last->start > c->max && !cut_at_pause(c, out, silence)) return false;
+    last = out->n ? &out->items[out->n - 1] : NULL;
     if (last && right - last->start <= c->max) {
+        if (silence > 0 && c->n_joins < MAX_JOINS) c->joins[c->n_joins++] = (join){silence, last->end, left};
         last->end = right;
         return true;
     }
@@ -186,6 +220,7 @@ static bool pack(const cutting *c, sotto__spans *out, uint64_t left, uint64_t en
         right -= behind;
         left += excess - behind;
     }
+    c->n_joins = 0;
     return add(out, left, right);
 }
 
@@ -207,7 +242,7 @@ sotto_status sotto__vad_chunks(const sotto__spans *spans, const float *probabili
         const sotto__span *s = &spans->items[i];
         const bool is_last = i + 1 == spans->n;
         const uint64_t next = is_last ? samples : s[1].start;
-        uint64_t start = s->start / o->grid, end = rounded_up(s->end, o->grid), silence, left, right;
+        uint64_t start = s->start / o->grid, end = rounded_up(s->end, o->grid), silence, before, left, right;
         if (s->start > s->end || s->end > next || next > samples) {
             out->n = 0;
             return sotto__fail(err, SOTTO_EINVAL, "span of speech %zu is out of order or outside the recording", i);
@@ -215,16 +250,17 @@ sotto_status sotto__vad_chunks(const sotto__spans *spans, const float *probabili
         if (start < heard) start = heard; /* what lies before that is in the last chunk */
         if (start >= end || s->start == s->end) continue;
         /* a silence between two spans is shared out */
-        silence = start - heard;
+        silence = before = start - heard;
         left = start - smaller(c.pad, i ? silence - silence / 2 : silence);
         silence = is_last ? c.end - end : next / o->grid > end ? (next / o->grid - end) / 2 : 0;
         right = end + smaller(c.pad, silence);
         while (end - start > c.max) {
             start = cut_point(&c, start, end);
-            if (!pack(&c, out, left, start, start)) goto no_memory;
+            if (!pack(&c, out, before, left, start, start)) goto no_memory;
             left = start;
+            before = 0;
         }
-        if (!pack(&c, out, left, end, right)) goto no_memory;
+        if (!pack(&c, out, before, left, end, right)) goto no_memory;
         heard = end;
     }
     for (size_t i = 0; i < out->n; i++) {

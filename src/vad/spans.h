@@ -47,7 +47,8 @@ void sotto__chunk_options_default(sotto__chunk_options *o);
 
 /* Stretches of the recording that together hold every sample of `spans` (ordered, disjoint) exactly once, ordered,
  * disjoint, none longer than o->max. Neighbouring spans share a chunk, with the silence between them, while it stays
- * within o->max; a span longer than that is cut where speech is least probable (`probabilities` as above). */
+ * within o->max; a chunk that is full is cut at the longest silence of its second half or behind it; a span longer than
+ * that is cut where speech is least probable (`probabilities` as above). */
 sotto_status sotto__vad_chunks(const sotto__spans *spans, const float *probabilities, size_t n, uint64_t samples,
                                const sotto__chunk_options *o, sotto__spans *out, sotto_error *err);
 

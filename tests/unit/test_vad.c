@@ -521,7 +521,7 @@ static void check_chunks(const sotto__spans *spans, const float *p, size_t n, ui
         assert_true(c->start % o->grid == 0 && (c->end % o->grid == 0 || c->end == samples));
         if (i) {
             assert_true(c->start >= c[-1].end);
-            assert_true(c->end - c[-1].start > o->max); /* else the two would be one */
+            if (i > 1) assert_true(c->end - c[-2].start > o->max); /* else two would do for the three */
         }
         for (size_t s = 0; s < spans->n; s++) {
             const sotto__span *speech = &spans->items[s];
@@ -542,6 +542,35 @@ static void check_chunks(const sotto__spans *spans, const float *p, size_t n, ui
                 fail_msg("sample %" PRIu64 " of span %zu is in no chunk", at, s);
             at = out->items[k].end;
         }
+    }
+}
+
+/* A full chunk ends at its longest pause, if that lies in its second half; else at the last one. */
+static void full_chunks_end_at_the_longest_pause(void **state)
+{
+    enum { SECOND = SOTTO__VAD_RATE, SECONDS = 50 };
+    static const struct {
+        double pause_at, pause; /* one pause among those of 0.2 s */
+        double first_end;       /* where the first chunk's speech ends */
+    } cases[] = {{20, 0.9, 20}, {28, 0.5, 28}, {9, 0.9, 29.4}, {20, 0.2, 29.4}};
+    float p[SECONDS * SECOND / CHUNK + 1];
+    (void)state;
+    for (size_t i = 0; i < sizeof p / sizeof *p; i++) p[i] = 0.9f;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        sotto__span items[64];
+        sotto__spans spans = {items, 0, 64}, out = {0};
+        sotto__chunk_options o;
+        double at = 0;
+        sotto__chunk_options_default(&o);
+        while (at < SECONDS - 2) { /* speech of 0.8 s, then 0.2 s or the long pause */
+            const double end = at + 0.8, pause = fabs(end - cases[k].pause_at) < 0.5 ? cases[k].pause : 0.2;
+            items[spans.n++] = (sotto__span){(uint64_t)(at * SECOND), (uint64_t)(end * SECOND)};
+            at = end + pause;
+        }
+        check_chunks(&spans, p, sizeof p / sizeof *p, SECONDS * SECOND, &o, &out);
+        assert_true(out.n == 2);
+        assert_true(fabs((double)out.items[0].end / SECOND - cases[k].first_end) < 0.6);
+        sotto__spans_free(&out);
     }
 }
 
@@ -702,6 +731,7 @@ int main(void)
         cmocka_unit_test(deafening_samples_leave_the_state_finite),
         cmocka_unit_test(spans_are_the_package_s),
         cmocka_unit_test(bad_arguments_are_refused),
+        cmocka_unit_test(full_chunks_end_at_the_longest_pause),
         cmocka_unit_test(chunks_hold_all_speech_once),
         cmocka_unit_test(chunks_of_arbitrary_spans),
         cmocka_unit_test(recordings_are_cut_at_silences),
