@@ -27,7 +27,7 @@ RUN apt-get update \
        $(awk '$1 == "fetch" { print $2 }' cmake/debian-packages.txt) \
     && rm -rf /var/lib/apt/lists/*
 COPY models/fetch models/catalog.json ./
-RUN mkdir -p /models && if [ -n "$MODEL" ]; then SOTTO_MODELS=/models ./fetch "$MODEL"; fi
+RUN mkdir -p /models && if [ -n "$MODEL" ]; then SOTTO_MODELS=/models ./fetch "$MODEL" silero-vad; fi
 
 FROM debian:bookworm-slim
 COPY cmake/debian-packages.txt /usr/local/share/sotto/

@@ -38,7 +38,7 @@ build: deps $(BUILD)/CMakeCache.txt
 	@cmake --build --preset $(PRESET) -- --quiet
 
 models: deps
-	@models/fetch $(MODEL)
+	@models/fetch $(MODEL) silero-vad
 
 transcribe: build models
 	@audio='$(AUDIO)'; audio=$${audio:-$$(tools/sample)} && tools/transcribe $(BIN) $(MODEL) $(ADDRESS) "$$audio"
