@@ -3,7 +3,6 @@
 #include "text/parallel.h"
 #include "base/error.h"
 #include "text/transcript.h"
-#include "token/unicode.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -132,30 +131,6 @@ static sotto_status report(const crew *c, size_t i, const sotto__features *f, co
     return SOTTO_OK;
 }
 
-/* The texts of all segments, decoded together: a character may span two of them. */
-static sotto_status join(sotto__runtime *rt, sotto__transcript *t, sotto_error *err)
-{
-    size_t n, bytes;
-    const sotto_segment *segments = sotto__transcript_segments(t, &n);
-    sotto__ids ids = {0};
-    sotto__str text = {0};
-    sotto_status st = SOTTO_OK;
-    for (size_t i = 0; i < n && st == SOTTO_OK; i++)
-        if (!sotto__ids_append(&ids, segments[i].tokens, segments[i].n_tokens))
-            st = sotto__fail_nomem(err, "transcript");
-    if (st == SOTTO_OK && ids.len)
-        st = sotto__tokenizer_decode(sotto__runtime_tokenizer(rt), ids.data, ids.len, &text, err);
-    if (st == SOTTO_OK) {
-        const char *from = text.len ? text.data : "";
-        bytes = text.len;
-        sotto__utf8_strip(&from, &bytes);
-        st = sotto__transcript_set_text(t, from, bytes, err);
-    }
-    sotto__ids_free(&ids);
-    sotto__str_free(&text);
-    return st;
-}
-
 static sotto_status collect(crew *c, sotto__runtime *rt, const sotto__features *f, const sotto_options *o, size_t first,
                             sotto__transcript *t, sotto_error *err)
 {
@@ -249,7 +224,7 @@ sotto_status sotto__transcribe_parts(sotto__runtime *rt, const sotto__features *
     close_crew(&c, rt);
     if (st == SOTTO_OK) {
         sotto__transcript_set_language(t, c.language, probability);
-        st = join(rt, t, err);
+        st = sotto__transcript_join(t, sotto__runtime_tokenizer(rt), err);
     }
     if (st != SOTTO_OK) sotto__transcript_clear(t);
     return st;

@@ -356,21 +356,6 @@ static sotto_status run_window(run *r, sotto_error *err)
     return report_progress(r, err);
 }
 
-/* All kept tokens decoded together: a character may span two segments. */
-static sotto_status join_text(run *r, sotto_error *err)
-{
-    const char *text;
-    size_t n = r->history.tokens.len - r->history.n_initial;
-    sotto_status st = SOTTO_OK;
-    r->text.len = 0;
-    if (n) st = draft_text(r, r->history.tokens.data + r->history.n_initial, n, err);
-    if (st != SOTTO_OK) return st;
-    text = r->text.len ? r->text.data : "";
-    n = r->text.len;
-    sotto__utf8_strip(&text, &n);
-    return sotto__transcript_set_text(r->transcript, text, n, err);
-}
-
 sotto_status sotto__transcriber_create(sotto__transcriber **out, sotto__runtime *rt, const sotto__features *f,
                                        const sotto_options *options, sotto_error *err)
 {
@@ -421,7 +406,6 @@ static sotto_status run_frames(run *r, size_t begin, size_t end, const char *lan
     r->encoded = false;
     st = settle_language(r, language, err);
     while (st == SOTTO_OK && r->seek < r->content_frames) st = run_window(r, err);
-    if (st == SOTTO_OK) st = join_text(r, err);
     if (st != SOTTO_OK) sotto__transcript_clear(t);
     return st;
 }
@@ -443,9 +427,9 @@ sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, con
     if (st == SOTTO_OK) {
         r->latest_s = HUGE_VAL; /* the reference's times may run past the end */
         st = run_frames(r, 0, sotto__features_frames(f), NULL, t, err);
-    } else {
-        sotto__transcript_clear(t);
+        if (st == SOTTO_OK) st = sotto__transcript_join(t, r->tokenizer, err);
     }
+    if (st != SOTTO_OK) sotto__transcript_clear(t);
     sotto__transcriber_free(r);
     return st;
 }

@@ -17,8 +17,8 @@ sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, con
                                sotto__transcript *t, sotto_error *err);
 
 /* The same in steps, for recordings that are transcribed in parts: `options` and `f` are borrowed until the free. A run
- * fills `t` with frames begin … end-1, times counting from the recording's start and within the part; `language` is the
- * code that an earlier part was found to have, or NULL. */
+ * fills `t` with the segments of frames begin … end-1 (its text is not put together), times counting from the
+ * recording's start and within the part; `language` is the code that an earlier part was found to have, or NULL. */
 typedef struct sotto__transcriber sotto__transcriber;
 sotto_status sotto__transcriber_create(sotto__transcriber **out, sotto__runtime *rt, const sotto__features *f,
                                        const sotto_options *options, sotto_error *err);

@@ -2,6 +2,8 @@
  * Storage of segments. Each owns three blocks: text, tokens, and words followed by their texts. */
 #include "text/transcript.h"
 #include "base/error.h"
+#include "token/tokenizer.h"
+#include "token/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +147,26 @@ sotto_status sotto__transcript_set_text(sotto__transcript *t, const char *text, 
 {
     t->text.len = 0;
     return sotto__str_append(&t->text, text, n) ? SOTTO_OK : sotto__fail_nomem(err, "transcript");
+}
+
+sotto_status sotto__transcript_join(sotto__transcript *t, const sotto__tokenizer *tokenizer, sotto_error *err)
+{
+    sotto__ids ids = {0};
+    sotto__str text = {0};
+    sotto_status st = SOTTO_OK;
+    for (size_t i = 0; i < t->n && st == SOTTO_OK; i++)
+        if (!sotto__ids_append(&ids, t->segments[i].tokens, t->segments[i].n_tokens))
+            st = sotto__fail_nomem(err, "transcript");
+    if (st == SOTTO_OK && ids.len) st = sotto__tokenizer_decode(tokenizer, ids.data, ids.len, &text, err);
+    if (st == SOTTO_OK) {
+        const char *from = text.len ? text.data : "";
+        size_t n = text.len;
+        sotto__utf8_strip(&from, &n);
+        st = sotto__transcript_set_text(t, from, n, err);
+    }
+    sotto__ids_free(&ids);
+    sotto__str_free(&text);
+    return st;
 }
 
 void sotto__transcript_view(const sotto__transcript *t, sotto_result *result)

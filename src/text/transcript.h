@@ -30,6 +30,8 @@ const sotto_segment *sotto__transcript_segments(const sotto__transcript *t, size
 /* Sets the language (a static string) and the whole text, which is copied. */
 const char *sotto__transcript_language(const sotto__transcript *t, double *probability);
 void sotto__transcript_set_language(sotto__transcript *t, const char *code, double probability);
+/* Sets the whole text to that of all segments' tokens, decoded together, as a character may span two segments. */
+sotto_status sotto__transcript_join(sotto__transcript *t, const sotto__tokenizer *tokenizer, sotto_error *err);
 sotto_status sotto__transcript_set_text(sotto__transcript *t, const char *text, size_t n, sotto_error *err);
 
 #endif
