@@ -31,8 +31,7 @@ static char build_info[256];
 
 static void fill_build_info(void)
 {
-    const char *isa = getenv("SOTTO_ISA");
-    const sotto__ops *ops = sotto__ops_pick(isa && *isa ? isa : NULL);
+    const sotto__ops *ops = sotto__ops_allowed(NULL);
     snprintf(build_info, sizeof build_info, "%s, kernels %s, %s", sotto__gemm_info(), ops ? ops->name : "?",
              sotto__decode_build_info());
 }

@@ -30,6 +30,9 @@ static inline bool sotto__mul_add(size_t a, size_t b, size_t c, size_t *out)
     return sotto__mul(a, b, &r) && sotto__add(r, c, out);
 }
 
+/* The next multiple of 64, the alignment of sotto__aligned. */
+static inline size_t sotto__round_64(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
 /* Makes room for `need` elements of `elem_bytes` in the array *items (capacity *cap elements), growing by doubling.
  * `items` is the address of the array pointer. False when memory ran out; the array is then unchanged. */
 bool sotto__grow(void *items, size_t *cap, size_t need, size_t elem_bytes);

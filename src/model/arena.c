@@ -46,8 +46,6 @@ static bool lies_in_file(const sotto__field *f)
            f->slice[0]->precision == SOTTO_PRECISION_F16;
 }
 
-static size_t aligned_64(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
 static void lay_out(sotto_model *m, const sotto__fields *fields)
 {
     uint64_t *resident = m->info.resident_bytes;
@@ -78,8 +76,8 @@ static void lay_out(sotto_model *m, const sotto__fields *fields)
             break;
         }
         f->at = at;
-        f->scales_at = at + aligned_64(f->bytes);
-        at = f->scales_at + aligned_64(scales);
+        f->scales_at = at + sotto__round_64(f->bytes);
+        at = f->scales_at + sotto__round_64(scales);
     }
     m->arena_bytes = at;
 }

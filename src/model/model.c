@@ -104,13 +104,8 @@ static sotto_status set_tokenizer(sotto_model *m, sotto__weights *w, sotto_error
 
 static sotto_status set_kernels(sotto_model *m, int32_t threads, sotto_error *err)
 {
-    const char *ceiling = getenv("SOTTO_ISA");
-    if (ceiling && !*ceiling) ceiling = NULL;
-    m->nn.ops = sotto__ops_pick(ceiling);
-    if (!m->nn.ops)
-        return sotto__fail(err, SOTTO_EINVAL,
-                           "SOTTO_ISA is \"%.40s\", expected scalar, sse2, avx2, avxvnni, avx512, vnni or neon",
-                           ceiling);
+    m->nn.ops = sotto__ops_allowed(err);
+    if (!m->nn.ops) return SOTTO_EINVAL;
     sotto__gemm_init();
     return sotto__pool_create(&m->nn.pool, threads, err);
 }

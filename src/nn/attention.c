@@ -2,6 +2,7 @@
  * softmax(q k^T / sqrt(width)) v, a block of SOTTO__ATTENTION_ROWS query rows of one head a task. Whisper scales q and
  * k by width^-1/4 each (model.py, MultiHeadAttention.qkv_attention); with width 64 that is the same power of two. */
 #include "nn/attention.h"
+#include "base/checked.h"
 
 #include <math.h>
 #include <string.h>
@@ -125,17 +126,15 @@ struct kv_job {
     int bits;
 };
 
-static size_t aligned_64(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
 static size_t matrix_bytes(size_t in, size_t out, int bits)
 {
-    return aligned_64(sotto__packed_bytes(in, out, bits)) +
-           aligned_64(sotto__panels(out) * SOTTO__PANEL * sizeof(float)); /* one group */
+    return sotto__round_64(sotto__packed_bytes(in, out, bits)) +
+           sotto__round_64(sotto__panels(out) * SOTTO__PANEL * sizeof(float)); /* one group */
 }
 
 size_t sotto__kv_bytes(size_t keys, size_t heads, size_t width, int bits)
 {
-    return aligned_64(2 * heads * sizeof(sotto__packed)) +
+    return sotto__round_64(2 * heads * sizeof(sotto__packed)) +
            heads * (matrix_bytes(width, keys, bits) + matrix_bytes(keys, width, bits));
 }
 
@@ -143,7 +142,7 @@ static unsigned char *place_matrix(sotto__packed *p, unsigned char *at, size_t i
 {
     *p = (sotto__packed){
         .data = at, .in = in, .out = out, .group = in, .bits = bits, .largest = bits == 8 ? 127 : 32767};
-    p->scale = (const float *)(void *)(at + aligned_64(sotto__packed_bytes(in, out, bits)));
+    p->scale = (const float *)(void *)(at + sotto__round_64(sotto__packed_bytes(in, out, bits)));
     return at + matrix_bytes(in, out, bits);
 }
 
@@ -174,7 +173,7 @@ void sotto__kv_pack(const sotto__nn *nn, sotto__packed *memory, const float *k, 
                     size_t heads, size_t width, int bits)
 {
     struct kv_job j = {nn, memory, k, v, ldx, keys, heads, width, bits};
-    unsigned char *at = (unsigned char *)memory + aligned_64(2 * heads * sizeof *memory);
+    unsigned char *at = (unsigned char *)memory + sotto__round_64(2 * heads * sizeof *memory);
     for (size_t h = 0; h < heads; h++) at = place_matrix(&memory[h], at, width, keys, bits);
     for (size_t h = 0; h < heads; h++) at = place_matrix(&memory[heads + h], at, keys, width, bits);
     sotto__did(nn, 0, false, 2 * keys * heads * width * (sizeof(float) + (size_t)bits / 8), 0);

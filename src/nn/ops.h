@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "nn/packed.h"
+#include "sotto.h"
 
 typedef enum sotto__isa {
     SOTTO__ISA_SCALAR,
@@ -94,6 +95,9 @@ typedef struct sotto__ops {
 /* The best table that processor and OS offer, not above `ceiling` name ("scalar", "avxvnni", …: ops_pick.c; NULL = no
  * limit). NULL when the name is unknown. */
 const sotto__ops *sotto__ops_pick(const char *ceiling);
+
+/* The same with SOTTO_ISA of the environment as ceiling, if it is set; NULL and SOTTO_EINVAL when it names none. */
+const sotto__ops *sotto__ops_allowed(sotto_error *err);
 
 /* The tables this build and machine can run, at most `max`; returns how many. For tests. */
 size_t sotto__ops_all(const sotto__ops **out, size_t max);

@@ -13,25 +13,12 @@
 #define SOTTO__TABLE_NAME "avx2"
 #define SOTTO__TABLE_ISA SOTTO__ISA_AVX2
 #include "nn/ops_body.inc"
-
-static inline vi iv_pair(const int16_t *p)
-{
-    int32_t pair;
-    memcpy(&pair, p, sizeof pair);
-    return (vi)_mm256_set1_epi32(pair);
-}
-
-static inline vi iv_load8(const int8_t *p)
-{
-    return (vi)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
+#include "nn/ops_x86.inc"
 
 static inline vi iv_dot(vi s, vi a, vi b)
 {
     return (vi)_mm256_add_epi32((__m256i)s, _mm256_madd_epi16((__m256i)a, (__m256i)b));
 }
-
-static inline vi iv_round(vf x) { return (vi)_mm256_cvtps_epi32((__m256)x); }
 
 #include "nn/ops_packed.inc"
 #endif

@@ -13,25 +13,12 @@
 #define SOTTO__TABLE_NAME "avx512"
 #define SOTTO__TABLE_ISA SOTTO__ISA_AVX512
 #include "nn/ops_body.inc"
-
-static inline vi iv_pair(const int16_t *p)
-{
-    int32_t pair;
-    memcpy(&pair, p, sizeof pair);
-    return (vi)_mm512_set1_epi32(pair);
-}
-
-static inline vi iv_load8(const int8_t *p)
-{
-    return (vi)_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
+#include "nn/ops_x86.inc"
 
 static inline vi iv_dot(vi s, vi a, vi b)
 {
     return (vi)_mm512_add_epi32((__m512i)s, _mm512_madd_epi16((__m512i)a, (__m512i)b));
 }
-
-static inline vi iv_round(vf x) { return (vi)_mm512_cvtps_epi32((__m512)x); }
 
 #include "nn/ops_packed.inc"
 #endif

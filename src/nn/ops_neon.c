@@ -11,13 +11,6 @@
 #define SOTTO__TABLE_ISA SOTTO__ISA_NEON
 #include "nn/ops_body.inc"
 
-static inline vi iv_pair(const int16_t *p)
-{
-    int32_t pair;
-    memcpy(&pair, p, sizeof pair);
-    return (vi)vdupq_n_s32(pair);
-}
-
 static inline vi iv_load8(const int8_t *p) { return (vi)vmovl_s8(vld1_s8(p)); }
 
 static inline vi iv_dot(vi s, vi a, vi b)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Processor -> table. Built without any instruction set flags. */
+#include "base/error.h"
 #include "nn/ops_tables.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -55,4 +57,14 @@ const sotto__ops *sotto__ops_pick(const char *ceiling)
         return all[n - 1];
     }
     return NULL;
+}
+
+const sotto__ops *sotto__ops_allowed(sotto_error *err)
+{
+    const char *ceiling = getenv("SOTTO_ISA");
+    const sotto__ops *ops = sotto__ops_pick(ceiling && *ceiling ? ceiling : NULL);
+    if (!ops)
+        sotto__fail(err, SOTTO_EINVAL,
+                    "SOTTO_ISA is \"%.40s\", expected scalar, sse2, avx2, avxvnni, avx512, vnni or neon", ceiling);
+    return ops;
 }

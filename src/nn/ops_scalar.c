@@ -8,17 +8,12 @@
 #define SOTTO__TABLE_ISA SOTTO__ISA_SCALAR
 #include "nn/ops_body.inc"
 
-static inline vi iv_pair(const int16_t *p)
-{
-    vi pair;
-    memcpy(&pair, p, sizeof pair);
-    return pair;
-}
-
 static inline vi iv_load8(const int8_t *p)
 {
     const int16_t wide[2] = {p[0], p[1]};
-    return iv_pair(wide);
+    vi pair;
+    memcpy(&pair, wide, sizeof pair);
+    return pair;
 }
 
 static inline vi iv_dot(vi s, vi a, vi b)

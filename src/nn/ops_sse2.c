@@ -11,13 +11,6 @@
 #define SOTTO__TABLE_ISA SOTTO__ISA_SSE2
 #include "nn/ops_body.inc"
 
-static inline vi iv_pair(const int16_t *p)
-{
-    int32_t pair;
-    memcpy(&pair, p, sizeof pair);
-    return (vi)_mm_set1_epi32(pair);
-}
-
 static inline vi iv_load8(const int8_t *p)
 {
     const __m128i x = _mm_loadl_epi64((const __m128i *)(const void *)p);

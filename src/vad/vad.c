@@ -136,7 +136,6 @@ static sotto_status load_all(sotto__vad *v, const sotto__weights *w, sotto_error
 
 sotto_status sotto__vad_open(sotto__vad **out, const char *path, sotto_error *err)
 {
-    const char *ceiling = getenv("SOTTO_ISA");
     struct stat sb;
     sotto__str file = {0};
     sotto__weights *w = NULL;
@@ -149,8 +148,7 @@ sotto_status sotto__vad_open(sotto__vad **out, const char *path, sotto_error *er
         st = sotto__fail_nomem(err, "path of the voice detector");
     if (st == SOTTO_OK) st = sotto__safetensors_open(&w, file.data, err);
     if (st == SOTTO_OK && !(v = sotto__aligned(1, sizeof *v))) st = sotto__fail_nomem(err, "voice detector");
-    if (st == SOTTO_OK && !(v->ops = sotto__ops_pick(ceiling && *ceiling ? ceiling : NULL)))
-        st = sotto__fail(err, SOTTO_EINVAL, "SOTTO_ISA is \"%.40s\", expected scalar, avx2, avx512 or neon", ceiling);
+    if (st == SOTTO_OK && !(v->ops = sotto__ops_allowed(err))) st = SOTTO_EINVAL;
     if (st == SOTTO_OK && (st = load_all(v, w, err)) == SOTTO_OK) sotto__vad_arrange(v);
     sotto__weights_close(w);
     sotto__str_free(&file);
