@@ -5,10 +5,12 @@
 #include "base/pool.h"
 #include "base/processors.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char root[64];
 
@@ -96,12 +98,48 @@ static void test_default_of_the_pool(void **state)
     sotto__pool_free(pool);
 }
 
+static void see_affinity(void *arg, size_t index, int thread)
+{
+    cpu_set_t *seen = arg;
+    (void)index;
+    sched_getaffinity(0, sizeof *seen, &seen[thread]);
+    usleep(2000); /* time for the other thread to take a task */
+}
+
+/* A worker keeps to a processor of its own; a caller that begins there is moved off it, and free again after. */
+static void test_places(void **state)
+{
+    cpu_set_t before, seen[2], after, both;
+    sotto__pool *pool = NULL;
+    bool moved = false;
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    if (CPU_COUNT(&before) < 2) skip();
+    assert_int_equal(sotto__pool_create(&pool, 2, NULL), SOTTO_OK);
+    CPU_ZERO(&seen[1]);
+    for (int i = 0; i < 200 && CPU_COUNT(&seen[1]) == 0; i++) sotto__pool_run(pool, see_affinity, seen, 8);
+    assert_int_equal(CPU_COUNT(&seen[1]), 1);
+    for (int i = 0; i < 200 && !moved; i++) { /* the system may move us away before we begin */
+        sched_setaffinity(0, sizeof seen[1], &seen[1]);
+        sched_setaffinity(0, sizeof before, &before);
+        sotto__pool_run(pool, see_affinity, seen, 2);
+        CPU_AND(&both, &seen[0], &seen[1]);
+        moved = CPU_COUNT(&both) == 0;
+        sotto__pool_leave(pool);
+        assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+        assert_true(CPU_EQUAL(&before, &after));
+    }
+    assert_true(moved);
+    sotto__pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_cores, fresh, clear),
         cmocka_unit_test_setup_teardown(test_quota, fresh, clear),
         cmocka_unit_test(test_default_of_the_pool),
+        cmocka_unit_test(test_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

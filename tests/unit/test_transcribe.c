@@ -63,6 +63,34 @@ static void segments_are_cut_as_in_the_reference(void **state)
     sotto__drafts_free(&d);
 }
 
+/* The end of a part's last window: unfinished text becomes a segment up to its end, a short rest without text is left,
+ * a long one is heard again; what was finished already stays as it is. */
+static void unfinished_ends_of_parts(void **state)
+{
+    static const struct {
+        int32_t tokens[5];
+        size_t n, segments, advance;
+        double end_s; /* of the last segment */
+    } cases[] = {
+        {{BEGIN, 300, BEGIN + 950, BEGIN + 950, 301}, 5, 2, 2000, 25},
+        {{BEGIN, 300, BEGIN + 950, BEGIN + 950}, 4, 1, 2000, 24},
+        {{BEGIN, 300, BEGIN + 949, BEGIN + 949}, 4, 1, 1898, 23.98},
+        {{BEGIN, 300, BEGIN + 900}, 3, 1, 2000, 23},
+    };
+    sotto__drafts d = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(sotto__segments_cut(&d, cases[i].tokens, cases[i].n, BEGIN, 500, 2000, NULL), SOTTO_OK);
+        assert_int_equal(sotto__segments_close(&d, cases[i].tokens, cases[i].n, BEGIN, 500, 2000, NULL), SOTTO_OK);
+        assert_int_equal(d.n, cases[i].segments);
+        assert_int_equal(d.advance, cases[i].advance);
+        assert_true(fabs(d.items[d.n - 1].end_s - cases[i].end_s) < 1e-9);
+        assert_int_equal(d.items[d.n - 1].first + d.items[d.n - 1].n <= cases[i].n, 1);
+    }
+    assert_true(fabs(d.items[0].start_s - 5) < 1e-9);
+    sotto__drafts_free(&d);
+}
+
 /* Without timestamp rules a segment may begin with text; the reference then computes a negative time. */
 static void text_before_timestamps_starts_the_window(void **state)
 {
@@ -340,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_are_cut_as_in_the_reference),
         cmocka_unit_test(prompts_are_composed),
+        cmocka_unit_test(unfinished_ends_of_parts),
         cmocka_unit_test(text_before_timestamps_starts_the_window),
         cmocka_unit_test(ratios_match_python),
         cmocka_unit_test(temperatures_step_up_to_one),
