@@ -102,7 +102,7 @@ def clips(args, model):
         f"- Runs of each, in turn, after one warm-up: {args.runs}; seconds are medians (least–greatest). **N×**: so many "
         "times as long as sotto; above 1, sotto is faster. Words that differ are counted against sotto's transcript, "
         "letter case and punctuation aside.",
-        "- sotto: default settings, `language=en`, `temperature=0`; sotto exact: `--precision f32`, `tail_stride=1`. "
+        "- sotto: default settings, `language=en`, `temperature=0`; sotto exact: `--precision f32`, `tail_stride=1`, `sequential=true`. "
         "Peers have no fallback to higher temperatures. The batched pipeline (8) cuts by voice activity and decodes "
         "without timestamps; recordings above 30 s only.",
     ]
