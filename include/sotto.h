@@ -356,6 +356,89 @@ SOTTO_API SOTTO_MUST_USE sotto_status sotto_transcribe_pcm(sotto_session *sessio
  * two decoder steps or encoder layers. Has no effect on later calls. */
 SOTTO_API void sotto_session_cancel(sotto_session *session);
 
+/* ---- live captions -------------------------------------------------------------------------------------------- */
+
+/* Words while they are spoken. Audio is pushed as it comes; now and then the sound since the last cut, at most 28 s of
+ * it, is heard again as a whole, and words on which two hearings in a row agree are confirmed (LocalAgreement-2,
+ * arXiv:2307.14743). A confirmed word never changes. A voice detector (Silero) says when there is something to hear and
+ * when an utterance has ended, which confirms the rest of it.
+ *
+ *     sotto_stream_open(&stream, model, &options, &err);
+ *     // one thread:                                      // another thread:
+ *     sotto_stream_push(stream, samples, n, &err);        sotto_stream_next(stream, 0.1, &caption, &err);
+ *     …                                                   if (caption) show(caption);
+ *     sotto_stream_end(stream);                           if (caption && caption->last) …
+ *
+ * The same thread may do both. When hearing takes longer than options.interval_s, the interval stretches; no audio is
+ * left out, and sotto_stream_state tells the lag. */
+typedef struct sotto_stream sotto_stream;
+
+typedef struct sotto_stream_options {
+    size_t size;
+    const char *vad_path;       /* Silero's silero_vad_16k.safetensors, or a directory with it; needed */
+    int32_t sample_rate;        /* of the samples pushed, 8000 … 192000; 16000 by default */
+    sotto_task task;
+    const char *language;       /* code or English name; NULL = told from each utterance's beginning */
+    const char *initial_prompt; /* text to condition the first words on; NULL = none */
+    double interval_s;          /* from one hearing to the next, seconds of audio; 0 = 0.4 up to tiny's width, else 0.6 */
+    double silence_s;           /* silence that ends an utterance; 0.5 by default */
+    double window_s;            /* a longer window is cut at the end of a confirmed sentence; 8 by default */
+    bool every_interval;        /* hear at every interval however late that is: the words then depend on the audio alone,
+                                   not on the machine's speed or on how the audio was divided into pushes */
+} sotto_stream_options;
+
+SOTTO_API void sotto_stream_options_default(sotto_stream_options *options);
+
+/* What one hearing brought. Times are seconds since the stream began. Valid until the next call of sotto_stream_next. */
+typedef struct sotto_caption {
+    const sotto_word *confirmed; /* since the caption before; they follow the words confirmed then */
+    size_t n_confirmed;
+    const sotto_word *tentative; /* what follows them for now: replaces the tentative words of the caption before */
+    size_t n_tentative;
+    bool utterance_end;   /* a pause follows the confirmed words: a line ends here */
+    bool last;            /* the stream was ended, and everything in it is confirmed */
+    const char *language; /* code */
+    double heard_s;       /* where the audio ended that was heard for this */
+    double pushed_s;      /* audio pushed when it was ready */
+    double wall_s;        /* time that the hearing took */
+    sotto_counts counts;  /* since the stream began; audio_s is audio pushed, wall_s time spent hearing */
+    uint64_t touched_parameters; /* parameters that took part since the stream began */
+} sotto_caption;
+
+typedef struct sotto_stream_state {
+    size_t size;
+    double pushed_s;   /* audio pushed */
+    double heard_s;    /* audio that has been dealt with: heard, or found to hold no speech */
+    double interval_s; /* between the last two hearings: longer than the option's where the machine is late */
+    double level_db;   /* of the last 0.1 s: root mean square in dB below full scale, -120 at least */
+    bool speech;       /* the voice detector hears someone */
+} sotto_stream_state;
+
+/* Opens a stream on `model`, any number at once; they share decoder passes with each other and with transcriptions. On
+ * success the caller owns *out; the model must outlive it. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_stream_open(sotto_stream **out, sotto_model *model,
+                                                        const sotto_stream_options *options, sotto_error *err);
+SOTTO_API void sotto_stream_free(sotto_stream *stream);
+
+/* Appends n mono samples in -1 … 1 at the stream's rate. Copies them; never waits for a hearing. One thread at a time.
+ * SOTTO_EINVAL after sotto_stream_end, and for samples that are not finite, of which none is kept. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_stream_push(sotto_stream *stream, const float *samples, size_t n,
+                                                        sotto_error *err);
+
+/* No more audio comes. */
+SOTTO_API void sotto_stream_end(sotto_stream *stream);
+
+/* Waits until there is something to hear, at most `timeout_s` seconds (0: not at all), hears it, and sets *out, or NULL
+ * when nothing was due. One thread at a time. After an error the stream can only be freed. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_stream_next(sotto_stream *stream, double timeout_s,
+                                                        const sotto_caption **out, sotto_error *err);
+
+/* Any thread, at any time: a running or later sotto_stream_next returns SOTTO_ECANCELLED soon. */
+SOTTO_API void sotto_stream_cancel(sotto_stream *stream);
+
+/* How things stand now. Set state->size = sizeof *state before. Any thread. */
+SOTTO_API void sotto_stream_get_state(sotto_stream *stream, sotto_stream_state *state);
+
 /* ---- writing results ------------------------------------------------------------------------------------------ */
 
 typedef enum sotto_format {
