@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Ranges of the decoding options. */
+ * Ranges of the decoding options, and what follows from them. */
 #include "text/options.h"
 #include "base/error.h"
 #include "token/unicode.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static sotto_status check_language(const sotto_options *o, const sotto__tokenizer *tokenizer, sotto_error *err)
@@ -79,4 +80,57 @@ sotto_status sotto__options_check(const sotto_options *o, const sotto__tokenizer
     if (o->initial_prompt && !sotto__utf8_is_valid(o->initial_prompt, strlen(o->initial_prompt)))
         return sotto__fail(err, SOTTO_EINVAL, "initial_prompt: not valid UTF-8");
     return check_language(o, tokenizer, err);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+sotto_status sotto__rules_make(sotto__rules *out, const sotto_options *o, const sotto__tokenizer *tokenizer,
+                               size_t n_audio_ctx, sotto__ids *suppressed, sotto_error *err)
+{
+    const sotto__specials *s = sotto__tokenizer_specials(tokenizer);
+    const int32_t specials[] = {s->transcribe, s->translate, s->sot, s->sot_prev, s->sot_lm, s->no_speech};
+    sotto__ids space = {0};
+    bool non_speech = !o->suppress_tokens;
+    size_t kept = 0;
+    sotto_status st;
+    for (size_t i = 0; o->suppress_tokens && i < o->n_suppress_tokens; i++) {
+        if (o->suppress_tokens[i] < 0)
+            non_speech = true;
+        else if (!sotto__ids_push(suppressed, o->suppress_tokens[i]))
+            return sotto__fail_nomem(err, "suppressed tokens");
+    }
+    if (non_speech && (st = sotto__tokenizer_non_speech(tokenizer, suppressed, err)) != SOTTO_OK) return st;
+    if (!sotto__ids_append(suppressed, specials, sizeof specials / sizeof *specials))
+        return sotto__fail_nomem(err, "suppressed tokens");
+    qsort(suppressed->data, suppressed->len, sizeof *suppressed->data, compare_ids);
+    for (size_t i = 0; i < suppressed->len; i++)
+        if (!i || suppressed->data[i] != suppressed->data[i - 1]) suppressed->data[kept++] = suppressed->data[i];
+    suppressed->len = kept;
+
+    st = sotto__tokenizer_encode(tokenizer, " ", 1, &space, err);
+    if (st == SOTTO_OK && space.len != 1)
+        st = sotto__fail(err, SOTTO_EFORMAT, "vocabulary: a space takes %zu tokens, expected 1", space.len);
+    if (st == SOTTO_OK)
+        *out = (sotto__rules){.specials = *s,
+                              .suppress_blank = o->suppress_blank,
+                              .space = space.data[0],
+                              .suppressed = suppressed->data,
+                              .n_suppressed = suppressed->len,
+                              .timestamps = !o->without_timestamps,
+                              .max_initial_timestamp = -1};
+    if (st == SOTTO_OK && !isnan(o->max_initial_timestamp)) /* round(seconds / 0.02) */
+        out->max_initial_timestamp = (int32_t)rint(o->max_initial_timestamp / (30.0 / (double)n_audio_ctx));
+    sotto__ids_free(&space);
+    return st;
+}
+
+int32_t sotto__tail_stride(const sotto_options *o, const sotto_model_info *info)
+{
+    if (o->full_window) return 1;
+    if (o->tail_stride > 0) return o->tail_stride;
+    return info->n_audio_state == 384 || info->n_audio_state == 512 ? 4 : 1;
 }

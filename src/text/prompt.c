@@ -2,6 +2,9 @@
  * Composing the decoder's initial tokens. */
 #include "text/prompt.h"
 #include "base/error.h"
+#include "token/unicode.h"
+
+#include <string.h>
 
 /* Python's list[-k:] for any k: the last k, all for k = 0, and all but the first -k for negative k. */
 static void tail(const int32_t **tokens, size_t *n, ptrdiff_t k)
@@ -42,4 +45,19 @@ sotto_status sotto__prompt_build(const sotto__history *h, const sotto__specials 
     *sot_index = out->len;
     if (!sotto__ids_append(out, sot_sequence, n_sot)) return sotto__fail_nomem(err, "prompt");
     return SOTTO_OK;
+}
+
+sotto_status sotto__prompt_encode(const sotto__tokenizer *t, const char *text, sotto__ids *out, sotto_error *err)
+{
+    sotto__str spaced = {0};
+    sotto_status st;
+    size_t n = text ? strlen(text) : 0;
+    if (n) sotto__utf8_strip(&text, &n);
+    if (!n) return SOTTO_OK;
+    if (sotto__str_puts(&spaced, " ") && sotto__str_append(&spaced, text, n))
+        st = sotto__tokenizer_encode(t, spaced.data, spaced.len, out, err);
+    else
+        st = sotto__fail_nomem(err, "initial prompt");
+    sotto__str_free(&spaced);
+    return st;
 }

@@ -18,4 +18,7 @@ typedef struct sotto__history {
 sotto_status sotto__prompt_build(const sotto__history *h, const sotto__specials *specials, const int32_t *sot_sequence,
                                  size_t n_sot, size_t n_ctx, sotto__ids *out, size_t *sot_index, sotto_error *err);
 
+/* Appends encode(" " + text.strip()) to `out`; NULL and blank text are none. */
+sotto_status sotto__prompt_encode(const sotto__tokenizer *t, const char *text, sotto__ids *out, sotto_error *err);
+
 #endif

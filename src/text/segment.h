@@ -11,6 +11,7 @@
 typedef struct sotto__draft_word {
     size_t begin, end; /* bytes of the text */
     double start_s, end_s, probability;
+    size_t n_tokens;
 } sotto__draft_word;
 
 typedef struct sotto__draft {

@@ -3,6 +3,7 @@
  * whisper.transcribe.transcribe; what each window is made of lives in window.c, segment.c, word_pass.c, silence.c. */
 #include "text/transcribe.h"
 #include "base/error.h"
+#include "text/language.h"
 #include "text/options.h"
 #include "text/prompt.h"
 #include "text/silence.h"
@@ -48,71 +49,10 @@ struct sotto__transcriber {
 
 /* ---- preparation ---------------------------------------------------------------------------------------------- */
 
-static int compare_ids(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* DecodingTask._get_suppress_tokens. The special tokens stay suppressed when the caller asks for an empty set: they
- * have no text. */
-static sotto_status make_rules(run *r, sotto_error *err)
-{
-    const sotto__specials *s = r->specials;
-    const sotto_options *o = r->o;
-    const int32_t specials[] = {s->transcribe, s->translate, s->sot, s->sot_prev, s->sot_lm, s->no_speech};
-    sotto__ids space = {0};
-    bool non_speech = !o->suppress_tokens;
-    size_t kept = 0;
-    sotto_status st;
-    for (size_t i = 0; o->suppress_tokens && i < o->n_suppress_tokens; i++) {
-        if (o->suppress_tokens[i] < 0)
-            non_speech = true;
-        else if (!sotto__ids_push(&r->suppressed, o->suppress_tokens[i]))
-            return sotto__fail_nomem(err, "suppressed tokens");
-    }
-    if (non_speech && (st = sotto__tokenizer_non_speech(r->tokenizer, &r->suppressed, err)) != SOTTO_OK) return st;
-    if (!sotto__ids_append(&r->suppressed, specials, sizeof specials / sizeof *specials))
-        return sotto__fail_nomem(err, "suppressed tokens");
-    qsort(r->suppressed.data, r->suppressed.len, sizeof *r->suppressed.data, compare_ids);
-    for (size_t i = 0; i < r->suppressed.len; i++)
-        if (!i || r->suppressed.data[i] != r->suppressed.data[i - 1])
-            r->suppressed.data[kept++] = r->suppressed.data[i];
-    r->suppressed.len = kept;
-
-    st = sotto__tokenizer_encode(r->tokenizer, " ", 1, &space, err);
-    if (st == SOTTO_OK && space.len != 1)
-        st = sotto__fail(err, SOTTO_EFORMAT, "vocabulary: a space takes %zu tokens, expected 1", space.len);
-    if (st == SOTTO_OK)
-        r->rules = (sotto__rules){.specials = *s,
-                                  .suppress_blank = o->suppress_blank,
-                                  .space = space.data[0],
-                                  .suppressed = r->suppressed.data,
-                                  .n_suppressed = r->suppressed.len,
-                                  .timestamps = !o->without_timestamps,
-                                  .max_initial_timestamp = -1};
-    if (!isnan(o->max_initial_timestamp)) /* round(seconds / 0.02) */
-        r->rules.max_initial_timestamp =
-            (int32_t)rint(o->max_initial_timestamp / (30.0 / (double)sotto__runtime_info(r->rt)->n_audio_ctx));
-    sotto__ids_free(&space);
-    return st;
-}
-
-/* encode(" " + initial_prompt.strip()); a blank prompt is none. */
 static sotto_status make_history(run *r, sotto_error *err)
 {
-    const char *text = r->o->initial_prompt;
-    size_t n;
-    sotto_status st;
+    sotto_status st = sotto__prompt_encode(r->tokenizer, r->o->initial_prompt, &r->history.tokens, err);
     r->history.carry = r->o->carry_initial_prompt;
-    if (!text) return SOTTO_OK;
-    n = strlen(text);
-    sotto__utf8_strip(&text, &n);
-    if (!n) return SOTTO_OK;
-    r->text.len = 0;
-    if (!sotto__str_puts(&r->text, " ") || !sotto__str_append(&r->text, text, n))
-        return sotto__fail_nomem(err, "initial prompt");
-    st = sotto__tokenizer_encode(r->tokenizer, r->text.data, r->text.len, &r->history.tokens, err);
     r->history.n_initial = r->history.tokens.len;
     return st;
 }
@@ -125,33 +65,15 @@ static sotto_status encode_window(run *r, size_t n, sotto__pad pad, int32_t tail
     return st == SOTTO_OK ? sotto__encode(r->rt, r->mel, n, tail_stride, r->window, err) : st;
 }
 
-/* whisper.decoding.detect_language on the first 30 s: softmax over the language tokens after start-of-transcript. */
+/* On the first 30 s. */
 static sotto_status detect_language(run *r, sotto_error *err)
 {
-    const sotto__specials *s = r->specials;
-    size_t n_vocab = (size_t)sotto__runtime_info(r->rt)->n_vocab, n = (size_t)s->n_languages, best = 0;
-    float *logits = sotto__aligned(n_vocab, sizeof *logits), *row;
-    sotto__seq *seq = NULL;
-    sotto__step step = {.window = r->window, .tokens = &s->sot, .n_tokens = 1, .logits = logits, .n_logits = 1};
-    double sum = 0;
-    sotto_status st;
-    if (!logits) return sotto__fail_nomem(err, "language detection");
-    if ((st = encode_window(r, SOTTO__WINDOW_FRAMES, SOTTO__PAD_SILENCE, 1, err)) != SOTTO_OK) goto done;
+    double probability;
+    sotto_status st = encode_window(r, SOTTO__WINDOW_FRAMES, SOTTO__PAD_SILENCE, 1, err);
     /* A shorter recording's window is padded differently. */
     r->encoded = r->content_frames - r->seek >= SOTTO__WINDOW_FRAMES;
-    if ((st = sotto__seq_create(&seq, r->rt, err)) != SOTTO_OK) goto done;
-    step.seq = seq;
-    if ((st = sotto__decoder_forward(r->rt, &step, 1, SOTTO_STAGE_PREFILL, err)) != SOTTO_OK) goto done;
-    sotto__runtime_counts(r->rt)->tokens_prefilled++;
-    row = logits + s->language_begin;
-    for (size_t i = 1; i < n; i++)
-        if (row[i] > row[best]) best = i;
-    for (size_t i = 0; i < n; i++) sum += (double)expf(row[i] - row[best]);
-    r->language = sotto__tokenizer_language(r->tokenizer, s->language_begin + (int32_t)best);
-    sotto__transcript_set_language(r->transcript, r->language, 1 / sum);
-done:
-    sotto__seq_free(seq);
-    free(logits);
+    if (st == SOTTO_OK) st = sotto__language_detect(r->rt, r->window, &r->language, &probability, err);
+    if (st == SOTTO_OK) sotto__transcript_set_language(r->transcript, r->language, probability);
     return st;
 }
 
@@ -159,7 +81,6 @@ done:
 static sotto_status settle_language(run *r, const char *code, sotto_error *err)
 {
     const sotto__specials *s = r->specials;
-    r->n_sot = 0;
     if (code) {
         r->language = code;
         sotto__transcript_set_language(r->transcript, code, 1.0);
@@ -170,11 +91,7 @@ static sotto_status settle_language(run *r, const char *code, sotto_error *err)
         r->language = r->o->language ? sotto_language_code(r->o->language) : "en";
         sotto__transcript_set_language(r->transcript, r->language, 1.0);
     }
-    r->sot_sequence[r->n_sot++] = s->sot;
-    if (s->multilingual) {
-        r->sot_sequence[r->n_sot++] = sotto__tokenizer_language_id(r->tokenizer, r->language);
-        r->sot_sequence[r->n_sot++] = r->o->task == SOTTO_TASK_TRANSLATE ? s->translate : s->transcribe;
-    }
+    r->n_sot = sotto__sot_sequence(r->tokenizer, r->language, r->o->task, r->sot_sequence);
     return SOTTO_OK;
 }
 
@@ -186,7 +103,9 @@ static sotto_status prepare(run *r, sotto_error *err)
     if (!sotto__mul(SOTTO__WINDOW_FRAMES, sotto__features_mels(r->features), &n_mel) ||
         !(r->mel = sotto__aligned(n_mel, sizeof *r->mel)))
         return sotto__fail_nomem(err, "mel window");
-    if ((st = make_rules(r, err)) != SOTTO_OK || (st = make_history(r, err)) != SOTTO_OK ||
+    st = sotto__rules_make(&r->rules, r->o, r->tokenizer, (size_t)sotto__runtime_info(r->rt)->n_audio_ctx,
+                           &r->suppressed, err);
+    if (st != SOTTO_OK || (st = make_history(r, err)) != SOTTO_OK ||
         (st = sotto__window_create(&r->window, r->rt, err)) != SOTTO_OK)
         return st;
     st = sotto__window_decoder_create(&r->decoder, r->rt, r->o, &r->rules, err);
@@ -311,15 +230,6 @@ static sotto_status decode_window(run *r, size_t frames, size_t sot_index, sotto
                                 &good, err);
 }
 
-/* Sampling is the default where its word error rate was measured: on models of tiny's and base's width. */
-static int32_t tail_stride_of(const run *r)
-{
-    const int32_t width = sotto__runtime_info(r->rt)->n_audio_state;
-    if (r->o->full_window) return 1;
-    if (r->o->tail_stride > 0) return r->o->tail_stride;
-    return width == 384 || width == 512 ? 4 : 1;
-}
-
 static sotto_status run_window(run *r, sotto_error *err)
 {
     size_t left = r->content_frames - r->seek, frames = left < SOTTO__WINDOW_FRAMES ? left : SOTTO__WINDOW_FRAMES;
@@ -328,7 +238,9 @@ static sotto_status run_window(run *r, sotto_error *err)
     sotto__window_tokens found;
     bool keep = true;
     sotto_status st;
-    if (!r->encoded && (st = encode_window(r, frames, SOTTO__PAD_ZERO, tail_stride_of(r), err)) != SOTTO_OK) return st;
+    if (!r->encoded && (st = encode_window(r, frames, SOTTO__PAD_ZERO,
+                                           sotto__tail_stride(r->o, sotto__runtime_info(r->rt)), err)) != SOTTO_OK)
+        return st;
     r->encoded = false;
     memcpy(sot_sequence, r->sot_sequence, sizeof r->sot_sequence);
     if (r->o->without_timestamps) sot_sequence[n_sot++] = r->specials->no_timestamps;

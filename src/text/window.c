@@ -31,9 +31,23 @@ struct sotto__window_decoder {
 
 _Static_assert((int)SOTTO__DRAFT_MOST + 1 <= (int)SOTTO__EXACT_ROWS, "drafts change no logits");
 
-static bool drafts(const sotto_options *o)
+static bool drafts(const sotto__window_decoder *d)
 {
-    return o->beam_size == 1 && ((o->draft_tokens && o->n_draft_tokens) || o->prompt_lookup);
+    return d->options->beam_size == 1 && (d->drafter.n_draft || d->drafter.lookup);
+}
+
+/* Room for the logits of `rows` rows. */
+static sotto_status reserve_logits(sotto__window_decoder *d, size_t rows, sotto_error *err)
+{
+    size_t n;
+    float *logits;
+    if (rows <= d->rows) return SOTTO_OK;
+    logits = sotto__mul(rows, d->n_vocab, &n) ? sotto__aligned(n, sizeof *logits) : NULL;
+    if (!logits) return sotto__fail_nomem(err, "decoder");
+    free(d->logits);
+    d->logits = logits;
+    d->rows = rows;
+    return SOTTO_OK;
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
@@ -44,8 +58,7 @@ sotto_status sotto__window_decoder_create(sotto__window_decoder **out, sotto__ru
     enum { SOT_ROWS = 4 }; /* sot, language, task, no_timestamps */
     const sotto_model_info *info = sotto__runtime_info(rt);
     sotto__window_decoder *d = calloc(1, sizeof *d);
-    size_t n_logits;
-    sotto_status st = SOTTO_OK;
+    sotto_status st;
     *out = NULL;
     if (!d) return sotto__fail_nomem(err, "decoder");
     d->rt = rt;
@@ -57,8 +70,6 @@ sotto_status sotto__window_decoder_create(sotto__window_decoder **out, sotto__ru
     if (options->temperature <= 0) d->width = (size_t)options->beam_size;
     if (sotto__temperature(options, sotto__temperatures(options) - 1) > 0 && d->width < (size_t)options->best_of)
         d->width = (size_t)options->best_of;
-    d->rows = d->width < SOT_ROWS ? SOT_ROWS : d->width;
-    if (drafts(options) && d->rows < 1 + SOTTO__DRAFT_MOST) d->rows = 1 + SOTTO__DRAFT_MOST;
     d->drafter = (sotto__drafter){.draft = options->draft_tokens,
                                   .n_draft = options->draft_tokens ? options->n_draft_tokens : 0,
                                   .lookup = options->prompt_lookup,
@@ -70,10 +81,11 @@ sotto_status sotto__window_decoder_create(sotto__window_decoder **out, sotto__ru
     d->order = calloc(d->width, sizeof *d->order);
     d->copies = calloc(d->width, sizeof *d->copies);
     d->steps = calloc(d->width, sizeof *d->steps);
-    if (sotto__mul(d->rows, d->n_vocab, &n_logits)) d->logits = sotto__aligned(n_logits, sizeof *d->logits);
     d->prompt_logits = sotto__aligned(SOT_ROWS * d->n_vocab, sizeof *d->prompt_logits);
-    if (!d->seqs || !d->ordered || !d->order || !d->copies || !d->steps || !d->logits || !d->prompt_logits)
+    st = reserve_logits(d, d->width < SOT_ROWS ? SOT_ROWS : d->width, err);
+    if (!d->seqs || !d->ordered || !d->order || !d->copies || !d->steps || !d->prompt_logits)
         st = sotto__fail_nomem(err, "decoder");
+    if (st == SOTTO_OK && drafts(d)) st = reserve_logits(d, 1 + SOTTO__DRAFT_MOST, err);
     if (st == SOTTO_OK) st = sotto__search_create(&d->search, err);
     if (st != SOTTO_OK) {
         sotto__window_decoder_free(d);
@@ -99,6 +111,14 @@ void sotto__window_decoder_free(sotto__window_decoder *d)
     sotto__ids_free(&d->tokens);
     sotto__drafter_free(&d->drafter);
     free(d);
+}
+
+sotto_status sotto__window_decoder_set_draft(sotto__window_decoder *d, const int32_t *draft, size_t n, sotto_error *err)
+{
+    d->drafter.draft = draft;
+    d->drafter.n_draft = n;
+    d->drafter.seen.len = d->drafter.cursor = d->drafter.window_cursor = 0;
+    return drafts(d) ? reserve_logits(d, 1 + SOTTO__DRAFT_MOST, err) : SOTTO_OK;
 }
 
 /* ---- decoding ------------------------------------------------------------------------------------------------- */
@@ -222,7 +242,7 @@ sotto_status sotto__window_decode(sotto__window_decoder *d, const sotto__window 
                                         .seed = stream};
         sotto_status st;
         if (i) sotto__runtime_counts(d->rt)->fallbacks++;
-        if (!sampling && drafts(o)) {
+        if (!sampling && drafts(d)) {
             search.drafter = &d->drafter;
             st = sotto__drafter_begin(&d->drafter, seek, prompt, n_prompt, search.sample_len, err);
             if (st != SOTTO_OK) return st;

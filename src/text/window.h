@@ -15,6 +15,11 @@ sotto_status sotto__window_decoder_create(sotto__window_decoder **out, sotto__ru
                                           const sotto__rules *rules, sotto_error *err);
 void sotto__window_decoder_free(sotto__window_decoder *d);
 
+/* Another guess at the tokens to come, for the windows decoded from now on (sotto_options.draft_tokens is the first);
+ * borrowed until the next. */
+sotto_status sotto__window_decoder_set_draft(sotto__window_decoder *d, const int32_t *draft, size_t n,
+                                             sotto_error *err);
+
 /* Decodes the encoded `window` after the initial tokens prompt[n]; `seek` names the window for the sampling's seed.
  * With `first_only` the first temperature alone is tried, and *good tells whether its outcome would stand.
  * Adds tokens_decoded, tokens_prefilled, draft_tokens_* and fallbacks to the runtime's counts. */

@@ -136,7 +136,8 @@ sotto_status sotto__timings_place(const sotto__timing *t, size_t n, const char *
             d->words[d->n_words] = (sotto__draft_word){.begin = d->text.len,
                                                        .start_s = round_2(offset + t[at].start_s),
                                                        .end_s = round_2(offset + t[at].end_s),
-                                                       .probability = t[at].probability};
+                                                       .probability = t[at].probability,
+                                                       .n_tokens = t[at].n_tokens};
             if (!sotto__str_append(&d->text, text + t[at].begin, t[at].end - t[at].begin))
                 return sotto__fail_nomem(err, "words");
             d->words[d->n_words++].end = d->text.len;

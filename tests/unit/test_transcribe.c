@@ -313,7 +313,7 @@ static void options_are_checked(void **state)
 static void transcripts_own_their_segments(void **state)
 {
     sotto__transcript *t;
-    sotto__draft_word words[] = {{0, 3, 1, 2, 0.5}, {3, 6, 2, 3, 0.25}};
+    sotto__draft_word words[] = {{0, 3, 1, 2, 0.5, 1}, {3, 6, 2, 3, 0.25, 1}};
     char text[] = " ab cd", tokens_text[] = " ab cd";
     int32_t tokens[] = {BEGIN, 7, 8, BEGIN + 100};
     sotto__draft draft = {.start_s = 1, .end_s = 3, .first = 0, .n = 4, .first_word = 0, .n_words = 2};
