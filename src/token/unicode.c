@@ -131,3 +131,5 @@ void sotto__utf8_strip(const char **s, size_t *n)
         *n -= back;
     }
 }
+
+int32_t sotto__lower(int32_t cp) { return utf8proc_tolower(cp); }

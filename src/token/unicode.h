@@ -26,6 +26,9 @@ typedef enum sotto__char_class {
 } sotto__char_class;
 sotto__char_class sotto__char_class_of(int32_t cp);
 
+/* The character's lower case (one to one), itself if it has none. */
+int32_t sotto__lower(int32_t cp);
+
 /* Python's str.strip() over valid UTF-8: narrows [*s, *s + *n). */
 void sotto__utf8_strip(const char **s, size_t *n);
 

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT
+ * A window is decoded without timestamps: what was confirmed stays a plain beginning of the text then, and times come
+ * from the alignment of cross-attention (text/word_pass.h).
+ *
+ * What is heard again is computed again: the encoder attends in both directions and log-mel is clamped against the
+ * window's maximum, so no state of an earlier hearing is exact for a longer window. */
+#include "live/hear.h"
+#include "audio/features.h"
+#include "base/error.h"
+#include "text/language.h"
+#include "text/options.h"
+#include "text/prompt.h"
+#include "text/window.h"
+#include "text/word_pass.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HISTORY = 64 }; /* tokens of text before the window that it is conditioned on */
+
+struct sotto__hearer {
+    sotto__runtime *rt;
+    const sotto__tokenizer *tokenizer;
+    const sotto__specials *specials;
+    sotto_options options;
+    sotto__rules rules;
+    sotto__ids suppressed;
+    sotto__window *window;
+    sotto__window_decoder *decoder;
+    sotto__word_pass *word_pass;
+    float *mel; /* [3000, n_mels] */
+    size_t frames;
+    sotto__ids prompt;
+    sotto__drafts drafts;
+};
+
+sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, sotto_task task, const char *language,
+                                  sotto_error *err)
+{
+    const sotto_model_info *info = sotto__runtime_info(rt);
+    sotto__hearer *h = calloc(1, sizeof *h);
+    size_t n_mel;
+    sotto_status st;
+    *out = NULL;
+    if (!h) return sotto__fail_nomem(err, "captions");
+    h->rt = rt;
+    h->tokenizer = sotto__runtime_tokenizer(rt);
+    h->specials = sotto__tokenizer_specials(h->tokenizer);
+    sotto_options_default(&h->options);
+    h->options.task = task;
+    h->options.language = language;
+    h->options.without_timestamps = true;
+    h->options.word_timestamps = true;
+    if ((st = sotto__options_check(&h->options, h->tokenizer, err)) == SOTTO_OK &&
+        (st = sotto__rules_make(&h->rules, &h->options, h->tokenizer, (size_t)info->n_audio_ctx, &h->suppressed,
+                                err)) == SOTTO_OK &&
+        (st = sotto__window_create(&h->window, rt, err)) == SOTTO_OK &&
+        (st = sotto__window_decoder_create(&h->decoder, rt, &h->options, &h->rules, err)) == SOTTO_OK)
+        st = sotto__word_pass_create(&h->word_pass, rt, err);
+    if (st == SOTTO_OK && sotto__mul(SOTTO__WINDOW_FRAMES, (size_t)info->n_mels, &n_mel))
+        h->mel = sotto__aligned(n_mel, sizeof *h->mel);
+    if (st == SOTTO_OK && !h->mel) st = sotto__fail_nomem(err, "captions");
+    if (st != SOTTO_OK) {
+        sotto__hearer_free(h);
+        return st;
+    }
+    *out = h;
+    return SOTTO_OK;
+}
+
+void sotto__hearer_free(sotto__hearer *h)
+{
+    if (!h) return;
+    sotto__word_pass_free(h->word_pass);
+    sotto__window_decoder_free(h->decoder);
+    sotto__window_free(h->window);
+    sotto__drafts_free(&h->drafts);
+    sotto__ids_free(&h->suppressed);
+    sotto__ids_free(&h->prompt);
+    free(h->mel);
+    free(h);
+}
+
+/* ---- samples -> encoded window -------------------------------------------------------------------------------- */
+
+static sotto_status make_mel(sotto__hearer *h, const sotto__hearing *ask, sotto_error *err)
+{
+    const double started = sotto__now_s();
+    sotto__features *f;
+    sotto_status st =
+        sotto__features_open(&f, (size_t)sotto__runtime_info(h->rt)->n_mels, sotto__runtime_mel_filters(h->rt), err);
+    if (st != SOTTO_OK) return st;
+    if ((st = sotto__features_push(f, ask->samples, ask->n, err)) == SOTTO_OK &&
+        (st = sotto__features_finish(f, err)) == SOTTO_OK) {
+        h->frames = sotto__features_frames(f);
+        if (h->frames > SOTTO__WINDOW_FRAMES) h->frames = SOTTO__WINDOW_FRAMES;
+        st = sotto__features_window(f, 0, h->frames, SOTTO__PAD_ZERO, h->mel, err);
+    }
+    sotto__features_free(f);
+    sotto__runtime_counts(h->rt)->stage_s[SOTTO_STAGE_MEL] += sotto__now_s() - started;
+    return st;
+}
+
+static sotto_status encode(sotto__hearer *h, bool full, sotto_error *err)
+{
+    const int32_t stride = full ? 1 : sotto__tail_stride(&h->options, sotto__runtime_info(h->rt));
+    return sotto__encode(h->rt, h->mel, h->frames, stride, h->window, err);
+}
+
+static sotto_status settle_language(sotto__hearer *h, const sotto__hearing *ask, const char **code, sotto_error *err)
+{
+    double probability;
+    if (ask->language || !h->specials->multilingual) {
+        *code = ask->language ? ask->language : "en";
+        return SOTTO_OK;
+    }
+    return sotto__language_detect(h->rt, h->window, code, &probability, err);
+}
+
+/* ---- encoded window -> tokens --------------------------------------------------------------------------------- */
+
+static size_t forced_tokens(const sotto__hearing *ask)
+{
+    return ask->forced ? ask->before->words[ask->forced - 1].token_end : 0;
+}
+
+/* [sot_prev, history,] sot sequence, no_timestamps, forced tokens. *sot_index: whose logits come first; with forced
+ * tokens only those after the last are of use. */
+static sotto_status make_prompt(sotto__hearer *h, const sotto__hearing *ask, const char *language, size_t *sot_index,
+                                sotto_error *err)
+{
+    const size_t n_ctx = (size_t)sotto__runtime_info(h->rt)->n_text_ctx, n_forced = forced_tokens(ask);
+    const size_t most = n_ctx / 2 > n_forced + 8 ? n_ctx / 2 - n_forced - 8 : 0;
+    size_t n = ask->n_history < HISTORY ? ask->n_history : HISTORY;
+    int32_t sot[SOTTO__SOT_MOST];
+    bool ok = true;
+    if (n > most) n = most;
+    h->prompt.len = 0;
+    if (n)
+        ok = sotto__ids_push(&h->prompt, h->specials->sot_prev) &&
+             sotto__ids_append(&h->prompt, ask->history + ask->n_history - n, n);
+    *sot_index = h->prompt.len;
+    ok = ok && sotto__ids_append(&h->prompt, sot, sotto__sot_sequence(h->tokenizer, language, h->options.task, sot)) &&
+         sotto__ids_push(&h->prompt, h->specials->no_timestamps);
+    if (n_forced) {
+        ok = ok && sotto__ids_append(&h->prompt, ask->before->tokens.data, n_forced);
+        *sot_index = h->prompt.len - 1;
+    }
+    return ok ? SOTTO_OK : sotto__fail_nomem(err, "captions");
+}
+
+/* Whether the tokens make sense: improbable ones do not where nothing is confirmed yet to lean on. */
+static bool makes_sense(const sotto__hearer *h, const sotto__hearing *ask, const sotto__window_tokens *found)
+{
+    const size_t n_ctx = (size_t)sotto__runtime_info(h->rt)->n_text_ctx;
+    if (found->compression_ratio > h->options.compression_ratio_threshold) return false;
+    if (found->n + h->prompt.len >= n_ctx || found->n >= n_ctx / 2) return false;
+    return ask->forced || found->avg_logprob >= h->options.logprob_threshold;
+}
+
+static sotto_status decode(sotto__hearer *h, const sotto__hearing *ask, const char *language,
+                           sotto__window_tokens *found, bool *sense, sotto_error *err)
+{
+    const size_t skip = forced_tokens(ask);
+    size_t sot_index;
+    bool good;
+    sotto_status st = make_prompt(h, ask, language, &sot_index, err);
+    if (st != SOTTO_OK) return st;
+    h->rules.suppress_blank = ask->forced == 0; /* after forced words the text may end at once */
+    st = sotto__window_decoder_set_draft(h->decoder, ask->before ? ask->before->tokens.data + skip : NULL,
+                                         ask->before ? ask->before->tokens.len - skip : 0, err);
+    if (st == SOTTO_OK)
+        st = sotto__window_decode(h->decoder, h->window, h->prompt.data, h->prompt.len, sot_index, 0, true, found,
+                                  &good, err);
+    if (st != SOTTO_OK) return st;
+    *sense = makes_sense(h, ask, found);
+    if (*sense || !ask->final) return SOTTO_OK;
+    if (ask->forced == 0 && sotto__is_silence(&h->options, found)) return SOTTO_OK;
+    sotto__runtime_counts(h->rt)->full_window_retries++;
+    if ((st = encode(h, true, err)) == SOTTO_OK)
+        st = sotto__window_decode(h->decoder, h->window, h->prompt.data, h->prompt.len, sot_index, 0, false, found,
+                                  &good, err);
+    if (st == SOTTO_OK) *sense = makes_sense(h, ask, found);
+    return st;
+}
+
+/* ---- tokens -> words ------------------------------------------------------------------------------------------ */
+
+static bool add_word(sotto__hypothesis *out, const sotto__heard_word *w)
+{
+    if (!sotto__grow(&out->words, &out->cap, out->n + 1, sizeof *out->words)) return false;
+    out->words[out->n++] = *w;
+    return true;
+}
+
+/* The words that the alignment found, but for the forced ones, which end where they ended before: an alignment may join
+ * what comes now to what was confirmed, a comma to its word. */
+static sotto_status make_words(sotto__hearer *h, const sotto__hearing *ask, sotto__hypothesis *out, sotto_error *err)
+{
+    const sotto__drafts *d = &h->drafts;
+    const size_t n_forced = forced_tokens(ask);
+    size_t aligned = 0, aligned_end = d->n_words ? d->words[0].n_tokens : 0, at = 0;
+    while (at < out->tokens.len) {
+        sotto__heard_word w = {.begin = out->text.len};
+        const sotto__draft_word *first, *last;
+        sotto_status st;
+        if (out->n < ask->forced) {
+            w.token_end = ask->before->words[out->n].token_end;
+        } else { /* the end of the aligned word that `at` is in; what is left over belongs to the last */
+            while (at >= aligned_end && aligned + 1 < d->n_words) aligned_end += d->words[++aligned].n_tokens;
+            w.token_end = aligned_end > at && aligned + 1 < d->n_words ? aligned_end : out->tokens.len;
+        }
+        if (at < n_forced && w.token_end > n_forced) w.token_end = n_forced;
+        while (at >= aligned_end && aligned + 1 < d->n_words) aligned_end += d->words[++aligned].n_tokens;
+        first = d->n_words ? &d->words[aligned] : NULL;
+        while (w.token_end > aligned_end && aligned + 1 < d->n_words) aligned_end += d->words[++aligned].n_tokens;
+        last = d->n_words ? &d->words[aligned] : NULL;
+        if (first) {
+            w.start_s = first->start_s;
+            w.end_s = last->end_s;
+            w.probability = last->probability;
+        }
+        st = sotto__tokenizer_decode(h->tokenizer, out->tokens.data + at, w.token_end - at, &out->text, err);
+        if (st != SOTTO_OK) return st;
+        w.end = out->text.len;
+        at = w.token_end;
+        if (!add_word(out, &w)) return sotto__fail_nomem(err, "captions");
+    }
+    return SOTTO_OK;
+}
+
+static sotto_status time_words(sotto__hearer *h, const sotto__hearing *ask, const char *language,
+                               sotto__hypothesis *out, sotto_error *err)
+{
+    int32_t sot[SOTTO__SOT_MOST];
+    sotto__word_pass_input in = {.window = h->window,
+                                 .sot_sequence = sot,
+                                 .n_sot = sotto__sot_sequence(h->tokenizer, language, h->options.task, sot),
+                                 .language = language,
+                                 .tokens = out->tokens.data,
+                                 .frames = h->frames};
+    sotto_status st;
+    if (!out->tokens.len) return SOTTO_OK;
+    if (!sotto__grow(&h->drafts.items, &h->drafts.cap, 1, sizeof *h->drafts.items))
+        return sotto__fail_nomem(err, "captions");
+    h->drafts.items[0] = (sotto__draft){.end_s = (double)h->frames / SOTTO__FRAMES_PER_SECOND, .n = out->tokens.len};
+    h->drafts.n = 1;
+    st = sotto__word_pass_run(h->word_pass, &in, &h->drafts, err);
+    return st == SOTTO_OK ? make_words(h, ask, out, err) : st;
+}
+
+sotto_status sotto__hear(sotto__hearer *h, const sotto__hearing *ask, sotto__hypothesis *out, sotto__verdict *verdict,
+                         sotto_error *err)
+{
+    const size_t n_forced = forced_tokens(ask);
+    sotto__window_tokens found;
+    sotto_status st;
+    sotto__hypothesis_clear(out);
+    *verdict = (sotto__verdict){0};
+    if ((st = make_mel(h, ask, err)) != SOTTO_OK || (st = encode(h, false, err)) != SOTTO_OK ||
+        (st = settle_language(h, ask, &verdict->language, err)) != SOTTO_OK ||
+        (st = decode(h, ask, verdict->language, &found, &verdict->trusted, err)) != SOTTO_OK)
+        goto done;
+    if (!ask->forced && sotto__is_silence(&h->options, &found)) {
+        sotto__runtime_counts(h->rt)->windows_skipped++;
+        verdict->trusted = true;
+        goto done;
+    }
+    if (!verdict->trusted) goto done;
+    if (n_forced && !sotto__ids_append(&out->tokens, ask->before->tokens.data, n_forced)) goto no_memory;
+    for (size_t i = 0; i < found.n; i++)
+        if (found.tokens[i] < h->specials->eot && !sotto__ids_push(&out->tokens, found.tokens[i])) goto no_memory;
+    sotto__runtime_counts(h->rt)->tokens_kept += out->tokens.len - n_forced;
+    st = time_words(h, ask, verdict->language, out, err);
+    goto done;
+no_memory:
+    st = sotto__fail_nomem(err, "captions");
+done:
+    sotto__runtime_leave(h->rt);
+    return st;
+}

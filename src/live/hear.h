@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ * Hearing a caption window: samples -> log-mel -> encoder -> decoder, with the confirmed words forced and the last
+ * hypothesis as a draft -> words with times. */
+#ifndef SOTTO_LIVE_HEAR_H
+#define SOTTO_LIVE_HEAR_H
+
+#include "live/hypothesis.h"
+#include "model/runtime.h"
+
+/* Caches, rules and scratch memory of one stream. */
+typedef struct sotto__hearer sotto__hearer;
+
+/* `language` is a code or NULL = told from the window; borrowed. SOTTO_EINVAL for options that do not suit the model,
+ * SOTTO_EUNSUPPORTED for a model without alignment heads. */
+sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, sotto_task task, const char *language,
+                                  sotto_error *err);
+void sotto__hearer_free(sotto__hearer *h);
+
+typedef struct sotto__hearing {
+    const float *samples; /* of the window, at most 30 s */
+    size_t n;
+    const int32_t *history; /* text tokens before the window */
+    size_t n_history;
+    const sotto__hypothesis *before; /* the last hypothesis of the window: a draft */
+    size_t forced;                   /* its first words, which this one begins with */
+    const char *language;            /* code; NULL = to be told from the window */
+    bool final;                      /* nothing follows: failing decodings are repeated as in a transcription */
+} sotto__hearing;
+
+typedef struct sotto__verdict {
+    bool trusted;         /* false: repeats itself, does not end, or is improbable; then `out` is empty */
+    const char *language; /* code */
+} sotto__verdict;
+
+/* Fills *out (emptied first). Without speech in the window, as the model sees it, there are no words. */
+sotto_status sotto__hear(sotto__hearer *h, const sotto__hearing *ask, sotto__hypothesis *out, sotto__verdict *verdict,
+                         sotto_error *err);
+
+#endif
