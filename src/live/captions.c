@@ -30,13 +30,18 @@ static sotto_status add(sotto__captions *c, const sotto__frontier *f, size_t fir
     if (!sotto__grow(&c->words, &c->cap, c->n + (end - first), sizeof *c->words)) goto no_memory;
     for (size_t i = first; i < end; i++) {
         const sotto__heard_word *from = &h->words[i];
+        const char *text = h->text.data + from->begin;
+        const size_t n_text = from->end - from->begin;
         sotto_word *w = &c->words[c->n];
+        if (i > first && n_text && text[0] != ' ' && sotto__same_word(text, n_text, "", 0)) {
+            c->text.len--; /* punctuation goes to the word before it */
+            if (!sotto__str_append(&c->text, text, n_text) || !sotto__str_append(&c->text, "", 1)) goto no_memory;
+            continue;
+        }
         w->start_s = larger(start_s + from->start_s, *after_s);
         w->end_s = *after_s = larger(start_s + from->end_s, w->start_s);
         w->probability = from->probability;
-        if (!sotto__str_append(&c->text, h->text.data + from->begin, from->end - from->begin) ||
-            !sotto__str_append(&c->text, "", 1))
-            goto no_memory;
+        if (!sotto__str_append(&c->text, text, n_text) || !sotto__str_append(&c->text, "", 1)) goto no_memory;
         c->n++;
     }
     return SOTTO_OK;

@@ -72,18 +72,38 @@ bool sotto__same_word(const char *a, size_t n_a, const char *b, size_t n_b)
     }
 }
 
-static bool same(const sotto__hypothesis *a, const sotto__hypothesis *b, size_t i)
+static bool is_mark(const sotto__hypothesis *h, size_t i)
 {
-    const sotto__heard_word *x = &a->words[i], *y = &b->words[i];
+    return sotto__same_word(h->text.data + h->words[i].begin, h->words[i].end - h->words[i].begin, "", 0);
+}
+
+static bool same(const sotto__hypothesis *a, size_t i, const sotto__hypothesis *b, size_t j)
+{
+    const sotto__heard_word *x = &a->words[i], *y = &b->words[j];
     return sotto__same_word(a->text.data + x->begin, x->end - x->begin, b->text.data + y->begin, y->end - y->begin);
 }
 
 void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double until_s)
 {
     const sotto__hypothesis before = f->now;
-    size_t i = f->confirmed;
-    while (i < before.n && i < next->n && next->words[i].end_s <= until_s && same(&before, next, i)) i++;
-    f->confirmed = i;
+    const size_t had = f->confirmed;
+    size_t i = f->confirmed, j = i; /* places in the one and the other */
+    f->confirmed = 0;
+    while (i < before.n && j < next->n && next->words[j].end_s <= until_s) {
+        /* punctuation comes and goes */
+        if (is_mark(&before, i)) {
+            i++;
+        } else if (is_mark(next, j)) {
+            j++;
+        } else if (same(&before, i, next, j)) {
+            i++;
+            j++;
+            f->confirmed = j;
+        } else {
+            break;
+        }
+    }
+    if (f->confirmed < had) f->confirmed = had;
     f->now = *next;
     *next = before;
 }
@@ -98,7 +118,7 @@ static bool ends_sentence(const sotto__hypothesis *h, size_t i)
     const sotto__heard_word *w = &h->words[i];
     for (size_t m = 0; m < sizeof marks / sizeof *marks; m++) {
         const size_t n = strlen(marks[m]);
-        if (w->end - w->begin > n && memcmp(h->text.data + w->end - n, marks[m], n) == 0) return true;
+        if (w->end - w->begin >= n && memcmp(h->text.data + w->end - n, marks[m], n) == 0) return true;
     }
     return false;
 }
