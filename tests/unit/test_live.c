@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "sound.h"
 
+#include <glob.h>
 #include <pthread.h>
 #include <sndfile.h>
 
@@ -371,6 +372,25 @@ static void silence_and_noise_say_nothing(void **state)
     free(x);
 }
 
+static void recordings_without_speech_say_nothing(void **state)
+{
+    glob_t found;
+    (void)state;
+    if (!model || glob(SOTTO_SOURCE_DIR "/../shared/audio/nonspeech/*.flac", 0, NULL, &found) != 0) skip();
+    assert_true(found.gl_pathc > 10);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        size_t n;
+        int32_t rate;
+        float *x = load(strstr(found.gl_pathv[i], "nonspeech/"), &n, &rate);
+        assert_non_null(x);
+        heard h = listen(x, n, rate, 8000, i);
+        if (h.confirmed) fail_msg("%s: heard \"%s\"", found.gl_pathv[i], h.text.data);
+        forget(&h);
+        free(x);
+    }
+    globfree(&found);
+}
+
 static void late_hearings_lose_no_audio(void **state)
 {
     size_t n;
@@ -509,6 +529,7 @@ int main(void)
         cmocka_unit_test(levels_and_lag_are_told),
         cmocka_unit_test(any_chunking_confirms_the_same_words),
         cmocka_unit_test(silence_and_noise_say_nothing),
+        cmocka_unit_test(recordings_without_speech_say_nothing),
         cmocka_unit_test(late_hearings_lose_no_audio),
         cmocka_unit_test(wrong_options_are_named),
         cmocka_unit_test(streams_end_and_cancel),
