@@ -256,7 +256,7 @@ static sotto_status hear_interim(sotto_stream *s, sotto_error *err)
     s->heard_pause = s->gate.silent;
     s->hopeful = trusted;
     if (trusted) {
-        sotto__frontier_advance(&s->frontier, &s->next, length - (getenv("M") ? atof(getenv("M")) : UNSURE_S));
+        sotto__frontier_advance(&s->frontier, &s->next, length - UNSURE_S);
         if (s->frontier.confirmed) s->utterance_language = s->captions.language;
     }
     if ((st = confirm(s, err)) != SOTTO_OK) return st;
