@@ -16,17 +16,17 @@ struct job {
     float scale;
 };
 
-/* Scores of the block, and half as many bytes for them as integers. */
-size_t sotto__attention_scratch(size_t keys) { return (size_t)SOTTO__ATTENTION_ROWS * ((keys + 31) / 32 * 32 * 3 / 2); }
+size_t sotto__attention_scratch(size_t keys) { return (size_t)SOTTO__ATTENTION_ROWS * ((keys + 31) / 32 * 32); }
 
-/* The packed form of a block: integer products with the same meaning as below. */
+/* The packed form of a block: integer products with the same meaning as below. A row's weights take the place of its
+ * scores, so that the block stays in the second cache beside the head's keys or values. */
 static void packed_block(const struct job *j, const sotto__attention *a, size_t head, size_t r0, size_t rows,
                          float *scores)
 {
     enum { MAX_WIDTH = 256 };
     const sotto__ops *ops = j->nn->ops;
     const size_t ld = (a->keys + 31) / 32 * 32, ldw = (j->width + 1) / 2 * 2;
-    int16_t *weights = (int16_t *)(void *)(scores + SOTTO__ATTENTION_ROWS * ld), q[SOTTO__ATTENTION_ROWS * MAX_WIDTH];
+    int16_t *weights = (int16_t *)(void *)scores, q[SOTTO__ATTENTION_ROWS * MAX_WIDTH];
     float scale[SOTTO__ATTENTION_ROWS];
     const float limit = sotto__activation_limit(&a->packed_k[head]);
     for (size_t r = 0; r < rows; r++)
@@ -44,10 +44,10 @@ static void packed_block(const struct job *j, const sotto__attention *a, size_t 
         if (a->raw && a->raw[head])
             memcpy(a->raw[head] + (r0 + r) * a->raw_ld, scores + r * ld, a->keys * sizeof *scores);
         if (a->raw && a->key_bias) ops->add(scores + r * ld, a->key_bias, a->keys);
-        scale[r] = ops->softmax_quantised(weights + r * ld, scores + r * ld, a->keys);
+        scale[r] = ops->softmax_quantised(weights + 2 * r * ld, scores + r * ld, a->keys);
     }
     g = (sotto__product){.a = weights,
-                         .lda = ld,
+                         .lda = 2 * ld,
                          .rows = rows,
                          .a_scale = scale,
                          .b = &a->packed_v[head],
@@ -73,8 +73,8 @@ static void block_task(void *arg, size_t index, int thread)
         index -= blocks_of(a) * j->heads;
         a++;
     }
-    head = index % j->heads;
-    block = index / j->heads;
+    head = index / blocks_of(a); /* one head's blocks in a row: its keys and values stay in the cache */
+    block = index % blocks_of(a);
     const size_t r0 = block * SOTTO__ATTENTION_ROWS;
     rows = a->rows - r0 < SOTTO__ATTENTION_ROWS ? a->rows - r0 : SOTTO__ATTENTION_ROWS;
     if (a->packed_k) {

@@ -52,8 +52,9 @@ typedef struct sotto__ops {
     void (*add)(float *y, const float *x, size_t n);
     /* x[n] = softmax(x[n] * scale + bias[n]); bias may be NULL */
     void (*softmax)(float *x, float scale, const float *bias, size_t n);
-    /* q[n] = softmax(x[n]) as integers times the scale that it returns, x overwritten; for a product with 16-bit
-     * columns: the sum of q stays below 65536. q[n …] = 0 up to the next even n. */
+    /* q[n] = softmax(x[n]) as integers times the scale that it returns, x overwritten, also by q itself if it begins
+     * where x does; for a product with 16-bit columns: the sum of q stays below 65536. q[n …] = 0 up to the next even
+     * n. */
     float (*softmax_quantised)(int16_t *q, float *x, size_t n);
     /* q[n] = round(x[n] / scale), largest magnitude `limit`; returns scale. q[n …] = 0 up to the next even n. A row of
      * zeros, or with a value that is not finite, gives zeros. */

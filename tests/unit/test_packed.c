@@ -177,6 +177,13 @@ static void test_softmax(void **state)
                 }
                 assert_true(total < 65536 && total > 30000);
                 assert_true(wrong < 0.013); /* half a step of 1/65500 for each of 1600 */
+                /* in the place of the scores; and a row that is not finite */
+                memcpy(e, x, n * sizeof *x);
+                assert_true(tables[t]->softmax_quantised((int16_t *)(void *)e, e, n) == scale);
+                assert_memory_equal(e, q, n * sizeof *q);
+                x[n / 2] = sharp % 2 ? NAN : INFINITY;
+                assert_true(tables[t]->softmax_quantised(q, x, n) == 0.0f);
+                for (size_t i = 0; i < n; i++) assert_int_equal(q[i], 0);
                 free(x), free(e), free(q);
             }
         }
