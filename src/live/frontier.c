@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const double SURE_S = 0.4, DOUBTFUL = 0.6, DOUBTFUL_S = 1.2;
+
 void sotto__hypothesis_clear(sotto__hypothesis *h)
 {
     h->tokens.len = 0;
@@ -83,13 +85,20 @@ static bool same(const sotto__hypothesis *a, size_t i, const sotto__hypothesis *
     return sotto__same_word(a->text.data + x->begin, x->end - x->begin, b->text.data + y->begin, y->end - y->begin);
 }
 
-void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double until_s)
+/* Words near the window's end may be cut off, and improbable ones are likely to be heard otherwise with what follows.
+ */
+static bool is_settled(const sotto__heard_word *w, double length_s)
+{
+    return w->end_s <= length_s - (w->probability < DOUBTFUL ? DOUBTFUL_S : SURE_S);
+}
+
+void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double length_s)
 {
     const sotto__hypothesis before = f->now;
     const size_t had = f->confirmed;
     size_t i = f->confirmed, j = i; /* places in the one and the other */
     f->confirmed = 0;
-    while (i < before.n && j < next->n && next->words[j].end_s <= until_s) {
+    while (i < before.n && j < next->n && is_settled(&next->words[j], length_s)) {
         /* punctuation comes and goes */
         if (is_mark(&before, i)) {
             i++;

@@ -27,8 +27,6 @@ enum {
     HISTORY = 224           /* tokens kept */
 };
 
-static const double UNSURE_S = 0.3; /* words that end later before the window's end may be cut off: not confirmed */
-
 struct sotto_stream {
     sotto_stream_options o;
     char *language;
@@ -256,7 +254,7 @@ static sotto_status hear_interim(sotto_stream *s, sotto_error *err)
     s->heard_pause = s->gate.silent;
     s->hopeful = trusted;
     if (trusted) {
-        sotto__frontier_advance(&s->frontier, &s->next, length - UNSURE_S);
+        sotto__frontier_advance(&s->frontier, &s->next, length);
         if (s->frontier.confirmed) s->utterance_language = s->captions.language;
     }
     if ((st = confirm(s, err)) != SOTTO_OK) return st;
