@@ -356,6 +356,14 @@ SOTTO_API SOTTO_MUST_USE sotto_status sotto_transcribe_pcm(sotto_session *sessio
  * two decoder steps or encoder layers. Has no effect on later calls. */
 SOTTO_API void sotto_session_cancel(sotto_session *session);
 
+/* Reads the audio file at `path`, whatever sotto_transcribe_file reads, and calls `on_samples` with its sound as 16 kHz
+ * mono samples in -1 … 1, n > 0 at a time, in order, from the calling thread; false ends the reading with
+ * SOTTO_ECANCELLED. SOTTO_EAUDIO for a file without samples too. Memory does not grow with the file's length. Any
+ * thread. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_audio_read(const char *path,
+                                                       bool (*on_samples)(const float *samples, size_t n, void *user),
+                                                       void *user, sotto_error *err);
+
 /* ---- live captions -------------------------------------------------------------------------------------------- */
 
 /* Words while they are spoken. Audio is pushed as it comes; now and then the sound since the last cut, at most 28 s of

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * File -> features: picks the reader, resamples what it reads, shares out the seconds. */
+ * File -> features or blocks: picks the reader, resamples what it reads, shares out the seconds. */
 #include "audio/decode.h"
 
 #include "audio/reader.h"
@@ -20,9 +20,10 @@
 #define FORMATS "wav, flac, ogg, opus, mp3 or aiff"
 #endif
 
-/* Into the features, n samples at 16 kHz. */
-static sotto_status push_features(sotto__sink *sink, const float *samples, size_t n, sotto_error *err)
+/* To where the sink leads, n samples at 16 kHz. */
+static sotto_status hand_over(sotto__sink *sink, const float *samples, size_t n, sotto_error *err)
 {
+    if (!sink->features) return sink->take(samples, n, sink->take_user, err);
     double begin = sotto__now_s();
     sotto_status st = sotto__features_push(sink->features, samples, n, err);
     sink->stage_s[SOTTO_STAGE_MEL] += sotto__now_s() - begin;
@@ -37,7 +38,7 @@ static sotto_status push_resampled(sotto__sink *sink, const float *samples, size
     double begin = sotto__now_s();
     sotto_status st = sotto__resampler_push(sink->resampler, samples, n, &out, &n_out, err);
     sink->stage_s[SOTTO_STAGE_RESAMPLE] += sotto__now_s() - begin;
-    if (st == SOTTO_OK && n_out) st = push_features(sink, out, n_out, err);
+    if (st == SOTTO_OK && n_out) st = hand_over(sink, out, n_out, err);
     return st;
 }
 
@@ -65,7 +66,7 @@ sotto_status sotto__sink_push(sotto__sink *sink, int rate, const float *mono, si
         if (st != SOTTO_OK) return st;
         sink->rate = rate;
     }
-    st = sink->resampler ? push_resampled(sink, mono, n, err) : push_features(sink, mono, n, err);
+    st = sink->resampler ? push_resampled(sink, mono, n, err) : hand_over(sink, mono, n, err);
     sink->frames += n;
     sink->seconds += (double)n / rate;
     return st;
@@ -145,6 +146,21 @@ sotto_status sotto__decode_file(sotto__features *f, const char *path, double sta
     stage_s[SOTTO_STAGE_RESAMPLE] += spent[SOTTO_STAGE_RESAMPLE];
     stage_s[SOTTO_STAGE_MEL] += spent[SOTTO_STAGE_MEL];
     stage_s[SOTTO_STAGE_READ] += sotto__now_s() - begin - spent[SOTTO_STAGE_RESAMPLE] - spent[SOTTO_STAGE_MEL];
+    return st;
+}
+
+sotto_status sotto__decode_blocks(const char *path, sotto__take *take, void *user, sotto_error *err)
+{
+    double spent[SOTTO_STAGE_COUNT] = {0};
+    sotto__sink sink = {.path = path, .stage_s = spent, .take = take, .take_user = user};
+    int fd = -1;
+    sotto_status st = open_file(path, &fd, err);
+    if (st == SOTTO_OK) st = read_file(fd, &sink, err);
+    if (st == SOTTO_OK) st = end_rate(&sink, err);
+    sotto__resampler_free(sink.resampler);
+    if (st == SOTTO_OK && sink.frames == 0)
+        st = sotto__fail(err, SOTTO_EAUDIO, "%.250s holds no audio (0 samples)", path);
+    if (fd >= 0) close(fd);
     return st;
 }
 

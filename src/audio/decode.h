@@ -14,6 +14,11 @@
 sotto_status sotto__decode_file(sotto__features *f, const char *path, double stage_s[SOTTO_STAGE_COUNT],
                                 bool (*cancel)(void *user), void *user, sotto_error *err);
 
+/* Reads all of `path` as above, but hands the 16 kHz samples to `take`, in order; what it returns other than SOTTO_OK,
+ * with `err` filled, ends the reading and is returned. */
+typedef sotto_status sotto__take(const float *samples, size_t n, void *user, sotto_error *err);
+sotto_status sotto__decode_blocks(const char *path, sotto__take *take, void *user, sotto_error *err);
+
 /* Versions of the decoders built in, for sotto_build_info: "libsndfile 1.2.0, ffmpeg 59.27". Static string. */
 const char *sotto__decode_build_info(void);
 

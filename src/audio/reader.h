@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Between the file readers and the features: decoded audio of any rate becomes 16 kHz samples in a sotto__features. */
+ * Between the file readers and who takes what they read: decoded audio of any rate becomes 16 kHz samples in a
+ * sotto__features, or in blocks for a callback. */
 #ifndef SOTTO_AUDIO_READER_H
 #define SOTTO_AUDIO_READER_H
 
@@ -9,7 +10,9 @@ enum { SOTTO__BLOCK_FRAMES = 16384 }; /* most that a reader hands over at once *
 
 /* Where a reader puts what it decodes. */
 typedef struct sotto__sink {
-    sotto__features *features;
+    sotto__features *features; /* NULL: blocks go to `take` */
+    sotto__take *take;
+    void *take_user;
     const char *path; /* for errors */
     sotto__resampler *resampler;
     int rate;        /* of what is pushed now, 0 before the first */
