@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The parts of `sotto transcribe`: inputs in, an engine (daemon or this process) between, outputs out. */
+ * The commands, and the parts of `sotto transcribe`: inputs in, an engine (daemon or this process) between, outputs
+ * out. What `sotto live` is made of: mic.h, ring.h, feed.h, pcm.h, cues.h, captions.h. */
 #ifndef SOTTO_CLIENT_CLIENT_H
 #define SOTTO_CLIENT_CLIENT_H
 
@@ -35,6 +36,7 @@ typedef struct work {
 /* ---- commands (main.c's table) -------------------------------------------------------------------------------- */
 
 int command_transcribe(int argc, char **argv);
+int command_live(int argc, char **argv);
 int command_devices(int argc, char **argv);
 int command_bench(int argc, char **argv);
 

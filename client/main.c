@@ -20,6 +20,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"transcribe", command_transcribe, "turn recordings into text"},
+    {"live", command_live, "captions while someone speaks"},
     {"bench", command_bench, "time a model stage by stage beside what the machine can do"},
     {"devices", command_devices, "list the microphones"},
     {"version", command_version, "print the version and what it was built with"},
@@ -34,6 +35,7 @@ static void print_usage(FILE *to)
     fputs("\nExamples:\n"
           "  sotto transcribe talk.mp3\n"
           "  sotto transcribe -f srt,json -o subtitles/ *.m4a\n"
+          "  sotto live --model base --srt talk.srt\n"
           "  curl -s https://example.org/talk.ogg | sotto transcribe -\n"
           "\n'sotto COMMAND --help' lists the options of a command.\n",
           to);
