@@ -260,6 +260,14 @@ typedef struct client_table {
 #undef SECTION
 } client_table;
 
+typedef struct live_table {
+#define SECTION(title)
+#define OPTION OPTION_FIELD
+#include "../../client/live_options.def"
+#undef OPTION
+#undef SECTION
+} live_table;
+
 typedef struct server_table {
 #define SECTION(title)
 #define OPTION OPTION_FIELD
@@ -285,20 +293,30 @@ static void tables_of_the_programs(void **state)
 #undef OPTION
 #undef SECTION
     };
+    static const option live[] = {
+#define SECTION OPTION_SECTION
+#define OPTION(...) OPTION_ENTRY(live_table, __VA_ARGS__)
+#include "../../client/live_options.def"
+#undef OPTION
+#undef SECTION
+    };
     client_table client_values;
+    live_table live_values;
     server_table server_values;
     decode_request request;
     options_group groups[] = {
         {.table = client, .n = sizeof client / sizeof *client, .base = &client_values},
         {.table = decode_option_table, .n = DECODE_OPTION_COUNT + 1, .base = &request},
         {.table = server, .n = sizeof server / sizeof *server, .base = &server_values},
+        {.table = live, .n = sizeof live / sizeof *live, .base = &live_values},
     };
     options_program programs[] = {
         {.name = "sotto", .usage = "", .about = "", .groups = groups, .n_groups = 2},
         {.name = "sottod", .usage = "", .about = "", .groups = groups + 2, .n_groups = 1},
+        {.name = "sotto live", .usage = "", .about = "", .groups = groups + 3, .n_groups = 1},
     };
     decode_request_default(&request);
-    for (size_t p = 0; p < 2; p++) {
+    for (size_t p = 0; p < 3; p++) {
         sotto_error err;
         const char *seen[100];
         char letters[100];

@@ -1,0 +1,455 @@
+# SPDX-License-Identifier: MIT
+"""`sotto live` from outside: recordings played into it, signals, files that grow, a terminal, and a microphone.
+
+The microphone is the monitor of a PulseAudio null sink that this test starts for itself: `paplay` speaks into it,
+PortAudio hears it. Needs models/tiny.en and models/silero-vad, and for what is said the recordings of ../shared/audio.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import resource
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import unittest
+import wave
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from test_client import BIN, CITIES, HAVE_MODEL, MODELS, SAID, SPEECH, environment, sotto, word_edits, write_tone  # noqa: E402
+
+HAVE_ALL = HAVE_MODEL and (MODELS / "silero-vad").exists()
+needs_models = unittest.skipUnless(HAVE_ALL, "models are not here: models/fetch tiny.en silero-vad")
+needs_speech = unittest.skipUnless(SPEECH.exists(), "the recordings of ../shared are not here")
+FAR = 4  # words of the 22 that may differ: captions hear less of what follows than a transcription does
+
+
+def words(text: str | bytes) -> list[str]:
+    text = text.decode() if isinstance(text, bytes) else text
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def seconds(stamp: str) -> float:
+    hours, minutes, rest = stamp.replace(",", ".").split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
+def cues(path: Path) -> list[tuple[float, float, str]]:
+    """The cues of a subtitle file, which has to be whole up to its last byte."""
+    text = path.read_text()
+    if path.suffix == ".vtt":
+        assert text.startswith("WEBVTT\n\n"), text[:20]
+        text = text[8:]
+    assert text == "" or text.endswith("\n\n"), text[-40:]
+    found = []
+    for number, block in enumerate(filter(None, text.split("\n\n")), 1):
+        lines = block.split("\n")
+        if path.suffix == ".srt":
+            assert lines.pop(0) == str(number), block
+        begin, end = lines.pop(0).split(" --> ")
+        found.append((seconds(begin), seconds(end), " ".join(lines)))
+    return found
+
+
+def captions(path: Path) -> list[dict]:
+    """The lines of a file of captions; a last line without its end is left out."""
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def said_in(lines: list[dict]) -> str:
+    return "".join(w["word"] for line in lines for w in line["confirmed"])
+
+
+class Case(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="sotto-live-")
+        self.addCleanup(folder.cleanup)
+        self.dir = Path(folder.name)
+
+    def check(self, done: subprocess.CompletedProcess, status: int, *said: str) -> list[str]:
+        lines = done.stderr.decode().splitlines()
+        self.assertEqual(done.returncode, status, lines)
+        for sentence in said:
+            self.assertIn(sentence, done.stderr.decode())
+        for line in lines:
+            self.assertRegex(line, "^(sotto live: |Try 'sotto live --help')")
+        return lines
+
+    def begin(self, *arguments: object, **options) -> subprocess.Popen:
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        options.setdefault("env", environment())
+        process = subprocess.Popen([BIN / "sotto", "live", *map(str, arguments)], **options)
+        self.addCleanup(lambda: [pipe.close() for pipe in (process.stdin, process.stdout, process.stderr) if pipe])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def wait_for(self, what, is_so, longest: float = 60) -> None:
+        deadline = time.monotonic() + longest
+        while not is_so():
+            self.assertLess(time.monotonic(), deadline, f"no {what} within {longest} s")
+            time.sleep(0.05)
+
+    def check_files(self, said: str) -> None:
+        """self.dir/a.{srt,vtt,jsonl} hold exactly the words `said`."""
+        lines = captions(self.dir / "a.jsonl")
+        self.assertEqual(words(said_in(lines)), words(said))
+        self.assertEqual([line["last"] for line in lines], [False] * (len(lines) - 1) + [True])
+        self.assertEqual(lines[-1]["tentative"], "")
+        last = 0.0
+        for line in lines:
+            self.assertLessEqual(line["heard_s"], line["pushed_s"] + 0.1)
+            self.assertGreaterEqual(line["wall_s"], 0)
+            for w in line["confirmed"]:
+                self.assertLessEqual(last, w["start"] + 0.001)
+                self.assertLessEqual(w["start"], w["end"])
+                self.assertLessEqual(w["end"], line["pushed_s"] + 0.1)
+                self.assertTrue(0 <= w["probability"] <= 1)
+                last = w["start"]
+        for name in "a.srt", "a.vtt":
+            found = cues(self.dir / name)
+            self.assertEqual(words(" ".join(text for _, _, text in found)), words(said))
+            last = 0.0
+            for begin, end, text in found:
+                self.assertLessEqual(last, begin)
+                self.assertLessEqual(begin, end)
+                self.assertLessEqual(end - begin, 7.001)
+                self.assertLessEqual(len(text), 84)
+                last = end
+
+    def files(self) -> list[object]:
+        return [x for name in ("srt", "vtt", "jsonl") for x in (f"--{name}", self.dir / f"a.{name}")]
+
+
+class Usage(Case):
+    """Needs neither model nor microphone."""
+
+    def test_wrong_usage(self) -> None:
+        for arguments, message in (
+            (["--pace", "fast"], "--pace fast is for recordings"),
+            (["--from-file", "a.wav", "--device", "1"], "--from-file and --device exclude one another"),
+            (["--from-file", ""], "--from-file is empty"),
+            (["--language", "klingon"], '--language is "klingon"'),
+            (["--interval", "soon"], '--interval is "soon"'),
+            (["--task", "sing"], "transcribe|translate"),
+            (["--devic", "1"], "did you mean --device?"),
+            (["talk.wav"], 'takes no arguments, but was given "talk.wav"'),
+        ):
+            with self.subTest(arguments=arguments):
+                done = sotto("live", *arguments)
+                self.check(done, 2, message)
+                self.assertEqual(done.stdout, b"")
+
+    def test_help(self) -> None:
+        done = sotto("live", "--help")
+        self.check(done, 0)
+        self.assertIn(b"--from-file", done.stdout)
+        self.assertEqual(sotto("help", "live").stdout, done.stdout)
+
+    @needs_models
+    def test_sources_that_are_none(self) -> None:
+        text = self.dir / "text.wav"
+        text.write_text("no sound in here\n" * 100)
+        tone = write_tone(self.dir / "a.wav")
+        for arguments, message in (
+            (["--from-file", self.dir / "absent.wav"], "absent.wav cannot be opened"),
+            (["--from-file", self.dir], f"{self.dir} is no file"),
+            (["--from-file", text, "--pace", "fast"], "text.wav is not audio in a known format"),
+            (["--from-file", "-"], "standard input is empty"),
+            (["--from-file", tone, "--model", "no-such"], "models/fetch no-such"),
+            (["--from-file", tone, "--vad", "no-such"], "no-such"),
+        ):
+            with self.subTest(arguments=arguments):
+                done = sotto("live", *arguments)
+                self.check(done, 1, message)
+                self.assertEqual(done.stdout, b"")
+
+    @needs_models
+    def test_microphone_that_is_none(self) -> None:
+        done = sotto("live", "--device", "no such device", HOME=str(self.dir), XDG_RUNTIME_DIR=str(self.dir))
+        self.assertEqual(len(self.check(done, 1, "there is no microphone")), 1)
+        self.assertEqual(done.stdout, b"")
+
+
+@needs_models
+@needs_speech
+class Recording(Case):
+    def test_fast_run_is_what_was_said_and_the_same_every_time(self) -> None:
+        done = sotto("live", "--from-file", SPEECH, "--pace", "fast", *self.files())
+        self.check(done, 0, f"listening to {SPEECH} at 16000 Hz")
+        offline = sotto("transcribe", "--local", SPEECH).stdout.decode()
+        self.assertLessEqual(word_edits(done.stdout.decode(), offline), FAR, done.stdout)
+        self.check_files(done.stdout.decode())
+        again = sotto("live", "--from-file", SPEECH, "--pace", "fast", "--local")
+        self.assertEqual(again.stdout, done.stdout)
+
+    def test_standard_input(self) -> None:
+        with wave.open(str(SPEECH.with_name("two_cities.wav"))) as w:
+            rate, channels, width = w.getframerate(), w.getnchannels(), w.getsampwidth()
+            sound = w.readframes(10 * rate)
+        self.assertEqual((channels, width), (1, 2), "the recording has changed")
+        with wave.open(str(self.dir / "part.wav"), "wb") as w:
+            w.setparams((1, 2, rate, 0, "NONE", ""))
+            w.writeframes(sound)
+        file = sotto("live", "--from-file", self.dir / "part.wav", "--pace", "fast").stdout.decode()
+        self.assertGreater(len(words(file)), 15, file)
+        part = (self.dir / "part.wav").read_bytes()
+        done = sotto("live", "--from-file", "-", "--pace", "fast", *self.files(), stdin=part)
+        self.check(done, 0, f"listening to standard input at {rate} Hz")
+        self.assertLessEqual(word_edits(done.stdout.decode(), file), FAR)
+        self.check_files(done.stdout.decode())
+        if rate == 16000:
+            bare = sotto("live", "--from-file", "-", "--pace", "fast", stdin=sound)
+            self.assertEqual(bare.stdout, done.stdout)
+
+    def test_files_that_cannot_be_written(self) -> None:
+        whole = sotto("live", "--from-file", SPEECH, "--pace", "fast").stdout
+        absent = self.dir / "absent" / "a.vtt"
+        done = sotto("live", "--from-file", SPEECH, "--pace", "fast", "--srt", "/dev/full", "--vtt", absent,
+                     "--jsonl", self.dir / "a.jsonl")  # fmt: skip
+        lines = self.check(done, 1, "/dev/full cannot be written: No space left", f"{absent} cannot be written: No such")
+        self.assertEqual(len(lines), 3, lines)
+        self.assertEqual(done.stdout, whole)
+        self.assertEqual(words(said_in(captions(self.dir / "a.jsonl"))), words(whole))
+        with open("/dev/full", "wb") as full:
+            process = self.begin("--from-file", SPEECH, "--pace", "fast", *self.files(), stdout=full)
+            _, stderr = process.communicate(timeout=300)
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual(stderr.count(b"standard output cannot be written"), 1, stderr)
+        self.check_files(whole.decode())
+
+    def test_disk_that_becomes_full(self) -> None:
+        def limit() -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (150, 150))
+
+        process = self.begin("--from-file", SPEECH, "--pace", "fast", "--no-cache", "--srt", self.dir / "a.srt",
+                             preexec_fn=limit, restore_signals=False)  # fmt: skip
+        stdout, stderr = process.communicate(timeout=300)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn(b"a.srt cannot be written: File too large; captions go on without it", stderr)
+        begun = words(" ".join(text for _, _, text in cues(self.dir / "a.srt")))
+        self.assertTrue(begun and begun == words(stdout)[: len(begun)], begun)
+        self.assertLess(len(begun), len(words(stdout)))
+
+    def heard(self) -> float:
+        path = self.dir / "a.jsonl"
+        lines = captions(path) if path.exists() else []
+        return lines[-1]["heard_s"] if lines else 0.0
+
+    def test_interrupt_confirms_the_rest(self) -> None:
+        for number in signal.SIGINT, signal.SIGTERM:
+            with self.subTest(number=number):
+                (self.dir / "a.jsonl").unlink(missing_ok=True)
+                process = self.begin("--from-file", CITIES, *self.files())
+                self.wait_for("6 s heard", lambda: self.heard() > 6)
+                process.send_signal(number)
+                stdout, _ = process.communicate(timeout=30)
+                self.assertEqual(process.returncode, 0)
+                self.check_files(stdout.decode())
+                end = captions(self.dir / "a.jsonl")[-1]["pushed_s"]
+                self.assertLess(end, 20)
+                with wave.open(str(CITIES)) as w:
+                    rate = w.getframerate()
+                    sound = w.readframes(int(end * rate))
+                with wave.open(str(self.dir / "part.wav"), "wb") as w:
+                    w.setparams((1, 2, rate, 0, "NONE", ""))
+                    w.writeframes(sound)
+                offline = sotto("transcribe", "--local", self.dir / "part.wav").stdout.decode()
+                self.assertLessEqual(word_edits(stdout.decode(), offline), max(FAR, len(words(offline)) // 4),
+                                     (stdout, offline))  # fmt: skip
+
+    def test_second_interrupt_ends_at_once(self) -> None:
+        process = self.begin("--from-file", CITIES, "--jsonl", self.dir / "a.jsonl")
+        self.wait_for("sound heard", lambda: self.heard() > 1)
+        for number in signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT:  # both are there at once
+            process.send_signal(number)
+        process.communicate(timeout=30)
+        self.assertIn(process.returncode, (-signal.SIGINT, -signal.SIGTERM))
+
+    def test_interrupt_while_standard_input_is_silent(self) -> None:
+        process = self.begin("--from-file", "-", stdin=subprocess.PIPE)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(timeout=30), 0)
+
+    def test_kill_leaves_what_was_confirmed(self) -> None:
+        process = self.begin("--from-file", CITIES, *self.files())
+        self.wait_for("9 s heard", lambda: self.heard() > 9)
+        process.kill()
+        process.communicate(timeout=30)
+        confirmed = words(said_in(captions(self.dir / "a.jsonl")))
+        self.assertGreater(len(confirmed), 10)
+        for name in "a.srt", "a.vtt":
+            shown = words(" ".join(text for _, _, text in cues(self.dir / name)))
+            self.assertTrue(shown, name)
+            self.assertEqual(shown, confirmed[: len(shown)])
+
+    def test_terminal(self) -> None:
+        try:
+            leader, follower = pty.openpty()
+        except OSError as error:  # a root without /dev/pts
+            self.skipTest(f"no terminal can be made ({error})")
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 6, 70, 0, 0))
+        before = termios.tcgetattr(follower)
+        process = self.begin("--from-file", SPEECH, "--jsonl", self.dir / "a.jsonl", stdin=follower, stdout=follower,
+                             env=environment(TERM="xterm"), start_new_session=True,
+                             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))  # fmt: skip
+        drawn, quiet = b"", False
+        while process.poll() is None or select.select([leader], [], [], 0)[0]:
+            if select.select([leader], [], [], 0.1)[0]:
+                drawn += os.read(leader, 65536)
+            quiet |= not termios.tcgetattr(follower)[3] & termios.ECHO
+        self.assertEqual(process.returncode, 0)
+        self.assertTrue(quiet, "keys are echoed between the captions")
+        self.assertEqual(termios.tcgetattr(follower), before)
+        os.close(follower)
+        os.close(leader)
+        text = drawn.decode()
+        self.assertRegex(text, r"dB .* lag \d+\.\d s  rtf \d+\.\d\d  \d+\.\d G params/s  0 xruns")
+        self.assertIn("\x1b[2m", text)
+        self.assertTrue(text.rstrip().endswith("\x1b[?25h"), text[-80:])
+        self.assertEqual(words("\n".join(left_on_screen(text))), words(said_in(captions(self.dir / "a.jsonl"))))
+
+
+def left_on_screen(drawn: str) -> list[str]:
+    """The lines that a terminal shows in the end, those that have scrolled away included."""
+    lines, at = [""], 0
+    for piece in re.findall(r"\x1b\[[?\d]*[a-zA-Z]|\r|\n|[^\x1b\r\n]+", drawn):
+        if up := re.fullmatch(r"\x1b\[(\d+)A", piece):
+            at = max(0, at - int(up[1]))
+        elif piece == "\x1b[J":
+            del lines[at:]
+            lines.append("")
+        elif piece == "\x1b[K":
+            lines[at] = ""
+        elif piece == "\n":
+            at += 1
+            lines += [""] * (at + 1 - len(lines))
+        elif piece[0] not in "\x1b\r":
+            lines[at] += piece
+    return lines
+
+
+@needs_models
+@needs_speech
+class Microphone(Case):
+    @classmethod
+    def setUpClass(cls) -> None:
+        if not (shutil.which("pulseaudio") and shutil.which("paplay")):
+            raise unittest.SkipTest("pulseaudio and paplay are not installed")
+        cls.home = tempfile.TemporaryDirectory(prefix="sotto-pulse-")
+        cls.addClassCleanup(cls.home.cleanup)
+        (Path(cls.home.name) / ".asoundrc").write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
+        cls.env = environment(HOME=cls.home.name, XDG_RUNTIME_DIR=cls.home.name)
+        for name in "PULSE_SERVER", "PULSE_RUNTIME_PATH", "DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS":
+            cls.env.pop(name, None)
+        cls.server = None
+        cls.addClassCleanup(cls.stop_server)
+        cls.start_server()
+        listed = subprocess.run([BIN / "sotto", "devices", "--json"], env=cls.env, capture_output=True, check=True)
+        if "default" not in (device["name"] for device in json.loads(listed.stdout)):
+            raise unittest.SkipTest("ALSA has no pulse plugin: libasound2-plugins is not installed")
+
+    @classmethod
+    def start_server(cls) -> None:
+        cls.server = subprocess.Popen(
+            ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1",
+             "-L", "module-native-protocol-unix", "-L", "module-null-sink sink_name=mic"],
+            env=cls.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        deadline = time.monotonic() + 30
+        while subprocess.run(["pactl", "info"], env=cls.env, capture_output=True).returncode:  # noqa: PLW1510
+            if time.monotonic() > deadline or cls.server.poll() is not None:
+                raise unittest.SkipTest("pulseaudio does not come up here")
+            time.sleep(0.1)
+
+    @classmethod
+    def stop_server(cls) -> None:
+        if cls.server:
+            cls.server.kill()
+            cls.server.wait()
+
+    def listen(self, *arguments: object) -> tuple[subprocess.Popen, Path]:
+        """A session that hears already, and the file of its messages."""
+        messages = self.dir / "messages"
+        with messages.open("wb") as to:
+            process = self.begin(*arguments, *self.files(), env=self.env, stderr=to)
+        self.wait_for("listening", lambda: b"listening to the microphone" in messages.read_bytes())
+        return process, messages
+
+    def play(self) -> None:
+        subprocess.run(["paplay", "--device=mic", SPEECH.with_suffix(".wav")], env=self.env, check=True, timeout=60)
+
+    def finish(self, process: subprocess.Popen) -> str:
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0)
+        self.check_files(stdout.decode())
+        return stdout.decode()
+
+    def test_what_is_played_is_heard(self) -> None:
+        process, messages = self.listen()
+        self.play()
+        time.sleep(0.5)
+        said = self.finish(process)
+        self.assertLessEqual(word_edits(said, SAID), FAR, said)
+        self.assertRegex(messages.read_text(), r'^sotto live: listening to the microphone "default" at 16000 Hz\n$')
+
+    def test_devices_by_name_and_number(self) -> None:
+        listed = subprocess.run([BIN / "sotto", "devices", "--json"], env=self.env, capture_output=True, check=True)
+        number = next(d["index"] for d in json.loads(listed.stdout) if d["name"] == "default")
+        for device in "DEFAULT", number:
+            with self.subTest(device=device):
+                process, messages = self.listen("--device", device)
+                self.assertIn('the microphone "default"', messages.read_text())
+                self.finish(process)
+        for device, message in (
+            ("no such", r'there is no microphone "no such"; there are: .*"default"'),
+            (99, "there is no microphone 99; there are: "),
+            ("ul", r'"ul" is in the names of several microphones: \d+ "'),  # pulse, default
+        ):
+            with self.subTest(device=device):
+                done = sotto("live", "--device", device, **self.env)
+                self.assertEqual(done.returncode, 1)
+                lines = done.stderr.decode().splitlines()
+                self.assertEqual(len(lines), 1, lines)
+                self.assertRegex(lines[0], message)
+
+    def test_microphone_that_goes_and_comes_back(self) -> None:
+        process, messages = self.listen()
+        begun = time.monotonic()
+        time.sleep(1)
+        self.stop_server()
+        self.wait_for("word of it", lambda: b"is gone; captions go on when it is back" in messages.read_bytes())
+        time.sleep(1.5)
+        self.start_server()
+        self.wait_for("word of it", lambda: b'" is back\n' in messages.read_bytes())
+        played = time.monotonic() - begun
+        self.play()
+        time.sleep(0.5)
+        said = self.finish(process)
+        self.assertLessEqual(word_edits(said, SAID), FAR, said)
+        first = next(w for line in captions(self.dir / "a.jsonl") for w in line["confirmed"])
+        self.assertAlmostEqual(first["start"], played, delta=1.5)
+        self.assertEqual(len(messages.read_text().splitlines()), 3, messages.read_text())
+
+
+if __name__ == "__main__":
+    if not (BIN / "sotto").exists():
+        sys.exit(f"{BIN / 'sotto'} is not built")
+    result = unittest.main(exit=False).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(0 if HAVE_ALL else 77)
