@@ -52,7 +52,7 @@ typedef struct live {
 
 /* ---- signals and the terminal --------------------------------------------------------------------------------- */
 
-static atomic_bool stop, is_changed;
+static atomic_bool stop, is_changed, was_away;
 static struct termios before;
 
 static void restore_terminal(void)
@@ -72,15 +72,6 @@ static void on_signal(int number)
     raise(number);
 }
 
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
-
 /* No cursor, and no echo of keys between the captions. Left alone when this runs in the background. */
 static void change_terminal(void)
 {
@@ -90,6 +81,28 @@ static void change_terminal(void)
     atomic_store(&is_changed, true);
     tcsetattr(STDIN_FILENO, TCSANOW, &quiet);
     if (write(STDOUT_FILENO, "\033[?25l", 6) < 0) return;
+}
+
+/* Ctrl-Z: the shell gets its terminal as it was, and nothing of what it writes there is taken for ours later. */
+static void on_suspend(int number)
+{
+    bool changed = atomic_load(&is_changed);
+    (void)number;
+    restore_terminal();
+    raise(SIGSTOP);
+    if (changed) change_terminal();
+    atomic_store(&was_away, true);
+}
+
+static void catch_signals(bool is_terminal)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    action.sa_handler = on_suspend;
+    if (is_terminal) sigaction(SIGTSTP, &action, NULL);
 }
 
 /* Asked every time: SIGWINCH needs no handler then. */
@@ -186,6 +199,7 @@ static sotto_status hear(live *l, sotto_error *err)
         sotto_status st = sotto_stream_next(l->stream, wait_s, &c, err);
         if (st != SOTTO_OK) return st;
         if (l->screen.is_terminal) measure_terminal(&l->screen);
+        if (atomic_exchange(&was_away, false)) l->screen.drawn = 0;
         if (c) show(l, c);
         tell_beginning(l);
         tell_notices(l);
@@ -269,6 +283,8 @@ static sotto_status check(const live_options *o, bool device_named, sotto_error 
                             o->language);
     if (o->file && device_named) return options_fail(err, SOTTO_EINVAL, "--from-file and --device exclude one another");
     if (o->file && !*o->file) return options_fail(err, SOTTO_EINVAL, "--from-file is empty");
+    if (!o->vad || !*o->vad || strcmp(o->vad, "none") == 0)
+        return options_fail(err, SOTTO_EINVAL, "live captions need a voice detector, but --vad names none");
     if (!o->file && o->pace == 1)
         return options_fail(err, SOTTO_EINVAL, "--pace fast is for recordings: name one with --from-file");
     return SOTTO_OK;
@@ -309,8 +325,8 @@ int command_live(int argc, char **argv)
     int kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
     if (!(l.messages = kept >= 0 ? fdopen(kept, "w") : NULL)) l.messages = stderr;
     set_locale();
-    catch_signals();
     screen_open(&l.screen, stdout, isatty(STDOUT_FILENO) == 1 && !(kind && strcmp(kind, "dumb") == 0));
+    catch_signals(l.screen.is_terminal);
     sotto_status st = run(&l, &err);
     bool gave_up = st == SOTTO_ECANCELLED && atomic_load(&stop);
     if (st != SOTTO_OK && !gave_up) tell(err.message, &l);

@@ -141,6 +141,7 @@ class Usage(Case):
             (["--from-file", "a.wav", "--device", "1"], "--from-file and --device exclude one another"),
             (["--from-file", ""], "--from-file is empty"),
             (["--language", "klingon"], '--language is "klingon"'),
+            (["--vad", "none"], "need a voice detector"),
             (["--interval", "soon"], '--interval is "soon"'),
             (["--task", "sing"], "transcribe|translate"),
             (["--devic", "1"], "did you mean --device?"),
@@ -296,17 +297,23 @@ class Recording(Case):
             self.assertTrue(shown, name)
             self.assertEqual(shown, confirmed[: len(shown)])
 
-    def test_terminal(self) -> None:
+    def on_terminal(self, *arguments: object) -> tuple[subprocess.Popen, int, int]:
+        """The process on a terminal of its own, of 6 rows and 70 columns, and that terminal's two ends."""
         try:
             leader, follower = pty.openpty()
         except OSError as error:  # a root without /dev/pts
             self.skipTest(f"no terminal can be made ({error})")
+        self.addCleanup(os.close, leader)
+        self.addCleanup(os.close, follower)
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 6, 70, 0, 0))
-        before = termios.tcgetattr(follower)
-        process = self.begin("--from-file", SPEECH, "--jsonl", self.dir / "a.jsonl", stdin=follower, stdout=follower,
+        process = self.begin(*arguments, "--jsonl", self.dir / "a.jsonl", stdin=follower, stdout=follower,
                              env=environment(TERM="xterm"), start_new_session=True,
                              preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))  # fmt: skip
-        drawn, quiet = b"", False
+        return process, leader, follower
+
+    def test_terminal(self) -> None:
+        process, leader, follower = self.on_terminal("--from-file", SPEECH)
+        before, drawn, quiet = termios.tcgetattr(follower), b"", False
         while process.poll() is None or select.select([leader], [], [], 0)[0]:
             if select.select([leader], [], [], 0.1)[0]:
                 drawn += os.read(leader, 65536)
@@ -314,13 +321,44 @@ class Recording(Case):
         self.assertEqual(process.returncode, 0)
         self.assertTrue(quiet, "keys are echoed between the captions")
         self.assertEqual(termios.tcgetattr(follower), before)
-        os.close(follower)
-        os.close(leader)
         text = drawn.decode()
         self.assertRegex(text, r"dB .* lag \d+\.\d s  rtf \d+\.\d\d  \d+\.\d G params/s  0 xruns")
         self.assertIn("\x1b[2m", text)
         self.assertTrue(text.rstrip().endswith("\x1b[?25h"), text[-80:])
         self.assertEqual(words("\n".join(left_on_screen(text))), words(said_in(captions(self.dir / "a.jsonl"))))
+
+    def test_terminal_after_two_interrupts(self) -> None:
+        process, leader, follower = self.on_terminal("--from-file", CITIES)
+        before, drawn = termios.tcgetattr(follower), b""
+        while b"lag" not in drawn:
+            drawn += os.read(leader, 65536)
+        for number in signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT:
+            process.send_signal(number)
+        while process.poll() is None:
+            if select.select([leader], [], [], 0.1)[0]:
+                drawn += os.read(leader, 65536)
+        while select.select([leader], [], [], 0)[0]:
+            drawn += os.read(leader, 65536)
+        self.assertIn(process.returncode, (-signal.SIGINT, -signal.SIGTERM))
+        self.assertEqual(termios.tcgetattr(follower), before)
+        self.assertIn(b"\x1b[?25h", drawn[-40:])
+
+    def test_terminal_after_a_pause(self) -> None:
+        process, leader, follower = self.on_terminal("--from-file", CITIES)
+        before, drawn = termios.tcgetattr(follower), b""
+        while b"lag" not in drawn:
+            drawn += os.read(leader, 65536)
+        process.send_signal(signal.SIGTSTP)
+        self.wait_for("stop", lambda: os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT))
+        self.assertEqual(termios.tcgetattr(follower), before)
+        process.send_signal(signal.SIGCONT)
+        self.wait_for("quiet", lambda: not termios.tcgetattr(follower)[3] & termios.ECHO)
+        process.send_signal(signal.SIGTERM)
+        while process.poll() is None:
+            if select.select([leader], [], [], 0.1)[0]:
+                os.read(leader, 65536)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(termios.tcgetattr(follower), before)
 
 
 def left_on_screen(drawn: str) -> list[str]:
