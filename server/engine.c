@@ -27,9 +27,11 @@ struct engine {
     size_t n_threads;     /* started */
     pthread_mutex_t lock; /* of what follows, and of the slots' sessions */
     engine_totals totals;
-    double run_s; /* of all runs done */
+    double run_s;  /* of all jobs done */
+    uint64_t runs; /* those jobs */
     size_t running;
-    double busy_since; /* while something runs */
+    double busy_since; /* while a job runs */
+    double counted_to; /* the time up to which totals.sum.wall_s is complete */
 };
 
 static bool keep_going(const sotto_progress *progress, void *user)
@@ -71,6 +73,7 @@ static void add_counts(engine *e, const sotto_result *result)
     sotto_counts_add(&e->totals.sum, &result->counts);
     e->totals.sum.wall_s = busy_s;
     e->run_s += result->counts.wall_s;
+    e->runs++;
     e->totals.last = result->counts;
     memcpy(e->totals.last_touched, result->touched_part_parameters, sizeof e->totals.last_touched);
     for (size_t i = 0; i < SOTTO_PART_COUNT; i++)
@@ -79,14 +82,42 @@ static void add_counts(engine *e, const sotto_result *result)
     pthread_mutex_unlock(&e->lock);
 }
 
-/* The clock of sum.wall_s runs while anything does. */
+/* Something was at work from `from` to now: adds what of it has not been counted. The lock is held. */
+static void count_busy(engine *e, double from, double now)
+{
+    if (e->running && e->busy_since < from) from = e->busy_since;
+    if (from < e->counted_to) from = e->counted_to;
+    if (now > from) e->totals.sum.wall_s += now - from;
+    e->counted_to = now;
+    e->busy_since = now;
+}
+
 static void count_running(engine *e, bool begins)
 {
     double now = clock_now_s();
     pthread_mutex_lock(&e->lock);
-    if (e->running) e->totals.sum.wall_s += now - e->busy_since;
-    e->busy_since = now;
+    count_busy(e, now, now);
     e->running += begins ? 1 : (size_t)-1;
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_add_hearing(engine *e, double seconds)
+{
+    double now = clock_now_s();
+    pthread_mutex_lock(&e->lock);
+    count_busy(e, now - seconds, now);
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_add_stream(engine *e, const sotto_counts *counts, engine_outcome outcome)
+{
+    pthread_mutex_lock(&e->lock);
+    sotto_counts one = *counts;
+    double busy_s = e->totals.sum.wall_s; /* has the hearings already */
+    one.runs = outcome == ENGINE_DONE;
+    sotto_counts_add(&e->totals.sum, &one);
+    e->totals.sum.wall_s = busy_s;
+    if (outcome != ENGINE_DONE) *(outcome == ENGINE_FAILED ? &e->totals.failed : &e->totals.cancelled) += 1;
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -217,7 +248,7 @@ void engine_get_totals(engine *e, engine_totals *out)
 unsigned engine_retry_after(engine *e)
 {
     pthread_mutex_lock(&e->lock);
-    double runs = (double)e->totals.sum.runs, s = runs > 0 ? e->run_s / runs / (double)e->n_slots : 1;
+    double runs = (double)e->runs, s = runs > 0 ? e->run_s / runs / (double)e->n_slots : 1;
     pthread_mutex_unlock(&e->lock);
     return s < 1 ? 1 : s > 60 ? 60 : (unsigned)ceil(s);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The threads that transcribe: each takes jobs from the queue, runs them on its own session of the one model and writes
- * their replies. Sessions at work at the same time share the model's decoder passes. */
+ * their replies. Sessions at work at the same time share the model's decoder passes. Also the totals of all work, that
+ * of live streams included. */
 #ifndef SOTTOD_ENGINE_H
 #define SOTTOD_ENGINE_H
 
@@ -26,6 +27,13 @@ void engine_cancel(void *engine, size_t slot);
  * for both. */
 void engine_join(engine *e);
 void engine_free(engine *e);
+
+/* What became of a live stream (live.h). */
+typedef enum engine_outcome { ENGINE_DONE, ENGINE_FAILED, ENGINE_CANCELLED } engine_outcome;
+/* A stream has heard for `seconds`, until now. */
+void engine_add_hearing(engine *e, double seconds);
+/* A stream ended: its work joins the totals; done, it is one of the runs. */
+void engine_add_stream(engine *e, const sotto_counts *counts, engine_outcome outcome);
 
 void engine_get_totals(engine *e, engine_totals *out);
 /* Seconds after which a refused client may well get a place. */

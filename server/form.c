@@ -125,6 +125,15 @@ bool form_model_known(const char *name, const char *loaded)
     return strcmp(name, loaded) == 0 || strcmp(name, "whisper-1") == 0 || strcmp(name, "default") == 0;
 }
 
+bool form_check_model(const char *name, const char *loaded, api_error *e)
+{
+    if (form_model_known(name, loaded)) return true;
+    return api_error_set(e, 404, "model", "model_not_found",
+                         "The model `%.100s` does not exist here; this server has `%.100s` (also called "
+                         "`whisper-1` and `default`)",
+                         name, loaded);
+}
+
 /* jansson refuses what is no UTF-8. */
 static bool is_utf8_text(const form_field *field)
 {
@@ -194,11 +203,7 @@ static bool apply_rule(form *f, const field_rule *rule, const form_field *field,
     bool flag;
     switch (rule->use) {
     case USE_MODEL:
-        if (form_model_known(value, facts->model)) return true;
-        return api_error_set(e, 404, "model", "model_not_found",
-                             "The model `%.100s` does not exist here; this server has `%.100s` (also called "
-                             "`whisper-1` and `default`)",
-                             value, facts->model);
+        return form_check_model(value, facts->model, e);
     case USE_FORMAT:
         if (sotto_format_parse(value, &f->format)) return true;
         return api_error_set(e, 400, "response_format", "invalid_value",
@@ -250,6 +255,19 @@ static bool has_times(sotto_format format)
     return format == SOTTO_FORMAT_VERBOSE_JSON || format == SOTTO_FORMAT_SRT || format == SOTTO_FORMAT_VTT;
 }
 
+bool form_check_language(const form_facts *facts, const char *language, api_error *e)
+{
+    if (facts->multilingual) return true;
+    if (facts->task == SOTTO_TASK_TRANSLATE)
+        return api_error_set(e, 400, "model", "unsupported_model",
+                             "model %s knows English only and cannot translate; serve a multilingual one",
+                             facts->model);
+    if (language && strcmp(sotto_language_code(language), "en") != 0)
+        return api_error_set(e, 400, "language", "invalid_value",
+                             "language is \"%.40s\", but model %s knows English only", language, facts->model);
+    return true;
+}
+
 bool form_finish(form *f, const form_facts *facts, api_error *e)
 {
     granularities g = {0};
@@ -273,15 +291,5 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
                              "hallucination_silence_threshold needs word timestamps: add word_timestamps=true");
 
     decode_options_settle(&f->options, increment_given);
-
-    if (facts->multilingual) return true;
-    if (facts->task == SOTTO_TASK_TRANSLATE)
-        return api_error_set(e, 400, "model", "unsupported_model",
-                             "model %s knows English only and cannot translate; serve a multilingual one",
-                             facts->model);
-    if (f->options.language && strcmp(sotto_language_code(f->options.language), "en") != 0)
-        return api_error_set(e, 400, "language", "invalid_value",
-                             "language is \"%.40s\", but model %s knows English only", f->options.language,
-                             facts->model);
-    return true;
+    return form_check_language(facts, f->options.language, e);
 }

@@ -45,6 +45,10 @@ bool form_append(form *f, const char *name, uint64_t offset, const char *data, s
 /* All fields are there: checks them and fills options, format and write. */
 bool form_finish(form *f, const form_facts *facts, api_error *e);
 
+/* The checks that other routes share: the model asked for is the loaded one; its languages fit (NULL: any). */
+bool form_check_model(const char *name, const char *loaded, api_error *e);
+bool form_check_language(const form_facts *facts, const char *language, api_error *e);
+
 /* Is `name` what a client may call the loaded model: its own name, "whisper-1" or "default"? */
 bool form_model_known(const char *name, const char *loaded);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Sockets -> jobs -> replies, over libmicrohttpd, which no other file includes.
+ * Sockets -> jobs -> replies, and WebSockets -> live streams, over libmicrohttpd, which no other file includes.
  *
  * One thread runs the event loop. For a transcription it checks what the headers tell, streams the form's file into the
  * spool, queues a job and suspends the connection; the engine's thread resumes it when the reply is there. A suspended
- * connection neither times out nor notices a hang-up: watch.c looks after those. */
+ * connection neither times out nor notices a hang-up: watch.c looks after those. An upgraded one belongs to live.c
+ * until that lets go of it. */
 #include "http.h"
 
 #include <fcntl.h>
@@ -16,12 +17,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "handshake.h"
 #include "log.h"
 #include "route.h"
 
 enum {
     CONNECTION_BYTES = 128 << 10, /* each connection's memory: headers, and what is read of a body at a time */
     FORM_BUFFER_BYTES = 64 << 10,
+    QUERY_PAIRS = 16,
     SMALL_BODY_BYTES = 1 << 20 /* read to its end before a refusal, so that the connection lives on */
 };
 
@@ -41,7 +44,11 @@ typedef struct exchange {
     char *tail;
     struct MHD_PostProcessor *form; /* reads the multipart body */
     job *job;
+    live *live; /* opened, waits for the end of the handshake */
+    query_pair query[QUERY_PAIRS];
+    size_t n_query;
     bool submitted; /* the job was queued; its reply is ours once we are resumed */
+    bool http11;
     bool has_reply; /* `reply` is set: what is left of the body is dropped */
     bool linger;    /* the client may still be sending when we close */
     bool raw_sent;
@@ -78,6 +85,10 @@ static enum MHD_Result send_reply(exchange *x)
     if (r->retry_after) {
         snprintf(number, sizeof number, "%u", r->retry_after);
         MHD_add_response_header(response, "Retry-After", number);
+    }
+    if (r->upgrade) {
+        MHD_add_response_header(response, "Upgrade", "websocket");
+        MHD_add_response_header(response, "Sec-WebSocket-Version", "13");
     }
     if (x->linger) MHD_add_response_header(response, "Connection", "close");
     x->status = r->status;
@@ -293,6 +304,72 @@ static enum MHD_Result receive(exchange *x, const char *data, size_t n)
     return MHD_YES;
 }
 
+/* ---- WebSockets -------------------------------------------------------------------------------------------------- */
+
+/* On the live stream's thread. */
+static void on_live_over(void *user) { MHD_upgrade_action(user, MHD_UPGRADE_ACTION_CLOSE); }
+
+static void on_upgraded(void *cls, struct MHD_Connection *connection, void *state, const char *extra, size_t n_extra,
+                        MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
+{
+    exchange *x = cls;
+    live *l = x->live;
+    (void)connection, (void)state;
+    x->live = NULL;
+    live_begin(l, fd, extra, n_extra, on_live_over, handle);
+}
+
+static enum MHD_Result on_query_pair(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    exchange *x = cls;
+    (void)kind;
+    if (x->n_query < QUERY_PAIRS) x->query[x->n_query] = (query_pair){name, value ? value : ""};
+    x->n_query++;
+    return MHD_YES;
+}
+
+static enum MHD_Result send_upgrade(exchange *x, const char *accept)
+{
+    struct MHD_Response *response = MHD_create_response_for_upgrade(on_upgraded, x);
+    if (!response) return MHD_NO;
+    MHD_add_response_header(response, "Upgrade", "websocket");
+    MHD_add_response_header(response, "Sec-WebSocket-Accept", accept);
+    MHD_add_response_header(response, "X-Request-Id", x->id);
+    x->status = MHD_HTTP_SWITCHING_PROTOCOLS;
+    enum MHD_Result result = MHD_queue_response(x->connection, MHD_HTTP_SWITCHING_PROTOCOLS, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static const char *header(exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+/* Checks what the client asks for, then lets the stream have the connection. */
+static enum MHD_Result upgrade(exchange *x)
+{
+    char accept[HANDSHAKE_ACCEPT_BYTES];
+    api_error e;
+    const handshake h = {.upgrade = x->http11 && strcmp(x->method, "GET") == 0 ? header(x, "Upgrade") : NULL,
+                         .connection = header(x, "Connection"),
+                         .version = header(x, "Sec-WebSocket-Version"),
+                         .key = header(x, "Sec-WebSocket-Key"),
+                         .origin = header(x, "Origin"),
+                         .host = header(x, "Host")};
+    sotto_stream_options o;
+    MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_query_pair, x);
+    if (x->n_query > QUERY_PAIRS)
+        api_error_set(&e, 400, NULL, NULL, "the query has more than %d parameters", QUERY_PAIRS);
+    else if (x->route->live(x->h->s, x->query, x->n_query, &o, &e) &&
+             handshake_check(&h, &x->h->s->config->origins, accept, &e) &&
+             (x->live = live_open(x->h->s->lives, &o, x->id, &e)))
+        return send_upgrade(x, accept);
+    refuse(x, &e);
+    x->reply.upgrade = e.status == 426;
+    return send_reply(x);
+}
+
 /* ---- the end of a request ---------------------------------------------------------------------------------------- */
 
 /* On the engine's or the watching thread: the event loop takes it from here. */
@@ -347,6 +424,7 @@ static bool submit(exchange *x)
 static enum MHD_Result finish(exchange *x)
 {
     server *s = x->h->s;
+    if (x->route && x->route->live && !x->has_reply) return upgrade(x);
     if (x->submitted && !x->has_reply) {
         if (x->job->reply.status == 0 && !atomic_load(&s->draining)) return MHD_NO; /* the client left */
         if (x->job->reply.status == 0) {
@@ -373,10 +451,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                                   const char *version, const char *data, size_t *n, void **state)
 {
     exchange *x = *state;
-    (void)version;
     if (!x) {
         x = *state = begin(cls, connection, method, url);
         if (!x) return MHD_NO;
+        x->http11 = strcmp(version, "HTTP/1.1") == 0;
         if (!x->has_reply || should_read_first(x)) return MHD_YES;
         x->linger = true;
         return send_reply(x);
@@ -403,6 +481,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
               why == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->raw_sent ? "" : " aborted=1");
     if (x->form) MHD_destroy_post_processor(x->form);
     job_release(x->job);
+    if (x->live) live_drop(x->live);
     reply_free(&x->reply);
     free(x->tail);
     free(x);
@@ -416,11 +495,12 @@ sotto_status http_start(http **out, server *s, sotto_error *err)
     if (!h) return options_fail(err, SOTTO_ENOMEM, "out of memory: http");
     h->s = s;
     atomic_init(&h->busy, 0);
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
-                                 MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-                                 MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config->max_connections,
-                                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->config->idle_timeout,
-                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);
+    h->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
+                         on_request, h, MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_NOTIFY_COMPLETED,
+                         on_completed, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config->max_connections,
+                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->config->idle_timeout,
+                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);
     if (!h->daemon) {
         free(h);
         return options_fail(err, SOTTO_EIO, "the HTTP server could not be started on %s", s->url);

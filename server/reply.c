@@ -9,6 +9,7 @@
 
 const char reply_type_json[] = "application/json";
 const char reply_type_text[] = "text/plain; charset=utf-8";
+const char reply_type_html[] = "text/html; charset=utf-8";
 
 bool api_error_set(api_error *e, unsigned status, const char *param, const char *code, const char *format, ...)
 {
@@ -33,25 +34,26 @@ void reply_json(reply *r, unsigned status, json_t *root)
     reply_own(r, body ? status : 500, reply_type_json, body, body ? strlen(body) : 0, free);
 }
 
-/* Client text may be cut inside a character or no UTF-8 at all, which JSON cannot carry. */
-static json_t *json_text(char *text)
+json_t *reply_json_text(const char *text)
 {
     json_t *string = json_string(text);
     if (string) return string;
-    for (char *c = text; *c; c++)
+    char *copy = strdup(text);
+    for (char *c = copy; c && *c; c++)
         if ((unsigned char)*c >= 0x80) *c = '?';
-    return json_string(text);
+    string = json_string(copy);
+    free(copy);
+    return string;
 }
 
-void reply_error(reply *r, const api_error *error)
+void reply_error(reply *r, const api_error *e)
 {
-    api_error e = *error;
-    const char *type = e.status >= 500 || e.status == 413 ? "server_error" : "invalid_request_error";
-    json_t *param = e.param[0] ? json_text(e.param) : json_null();
-    json_t *code = e.code ? json_string(e.code) : json_null();
-    reply_json(r, e.status,
-               json_pack("{s:{s:o, s:s, s:o, s:o}}", "error", "message", json_text(e.message), "type", type, "param",
-                         param, "code", code));
+    const char *type = e->status >= 500 || e->status == 413 ? "server_error" : "invalid_request_error";
+    json_t *param = e->param[0] ? reply_json_text(e->param) : json_null();
+    json_t *code = e->code ? json_string(e->code) : json_null();
+    reply_json(r, e->status,
+               json_pack("{s:{s:o, s:s, s:o, s:o}}", "error", "message", reply_json_text(e->message), "type", type,
+                         "param", param, "code", code));
 }
 
 void reply_free(reply *r)

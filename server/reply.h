@@ -15,9 +15,10 @@ typedef struct reply {
     void (*release)(void *body);
     unsigned retry_after; /* seconds; 0 = no such header */
     const char *allow;    /* static; NULL = no such header */
+    bool upgrade;         /* tells that only a WebSocket is taken here */
 } reply;
 
-extern const char reply_type_json[], reply_type_text[];
+extern const char reply_type_json[], reply_type_text[], reply_type_html[];
 
 /* Why a request is refused. `param` is the field at fault, "" for none; `code` a static word or NULL. */
 typedef struct api_error {
@@ -38,5 +39,9 @@ void reply_json(reply *r, unsigned status, json_t *root);
 /* {"error": {"message", "type", "param", "code"}} */
 void reply_error(reply *r, const api_error *e);
 void reply_free(reply *r);
+
+/* A JSON string. Text from outside may be cut inside a character or no UTF-8 at all, which JSON cannot carry: then it
+ * has '?' for what is no ASCII. */
+json_t *reply_json_text(const char *text);
 
 #endif

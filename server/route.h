@@ -5,6 +5,10 @@
 
 #include "server.h"
 
+typedef struct query_pair {
+    const char *name, *value; /* "" when it has none */
+} query_pair;
+
 typedef struct route {
     const char *method; /* "GET" (HEAD is answered too) or "POST" */
     const char *path;
@@ -13,9 +17,12 @@ typedef struct route {
     void (*answer)(server *s, const char *tail, reply *out);
     /* POST: a multipart form with a file has arrived; turns its fields into options, or says what is wrong. */
     bool (*check)(server *s, form *f, api_error *e);
+    /* GET that goes on as a WebSocket: turns its query into options, which may borrow texts, or says what is wrong. */
+    bool (*live)(server *s, const query_pair *query, size_t n, sotto_stream_options *o, api_error *e);
 } route;
 
-extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report;
+extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report,
+    route_captions;
 
 /* NULL with *e (404, or 405 and *allow) when there is none. */
 const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e);

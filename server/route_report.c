@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * GET /v1/report: parameters used and throughput over all runs since the start; under "last" the same for the last run
- * alone, null before there was one. */
+ * GET /v1/report: parameters used and throughput over all runs since the start; live streams included; under "last" the
+ * same for the last recording alone, null before there was one. */
 #include "route.h"
 
 static json_t *write_report(server *s, const sotto_counts *counts, const uint64_t *touched, sotto_error *err)
@@ -18,8 +18,9 @@ static void answer(server *s, const char *tail, reply *out)
     sotto_error err = {.message = "out of memory while writing the report"};
     (void)tail;
     engine_get_totals(s->engine, &t);
+    lives_add_counts(s->lives, &t.sum);
     json_t *report = write_report(s, &t.sum, t.touched, &err);
-    json_t *last = t.sum.runs ? write_report(s, &t.last, t.last_touched, &err) : json_null();
+    json_t *last = t.last.runs ? write_report(s, &t.last, t.last_touched, &err) : json_null();
     json_t *requests = json_pack("{s:I, s:I, s:I}", "done", (json_int_t)t.sum.runs, "failed", (json_int_t)t.failed,
                                  "cancelled", (json_int_t)t.cancelled);
     bool ok = report && last && requests;

@@ -77,6 +77,12 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
         goto fail;
     }
     if ((st = engine_start(&s->engine, s->model, s->queue, (size_t)c->slots, s->vad_path, err)) != SOTTO_OK) goto fail;
+    const lives_config streams = {.model = s->model,
+                                  .model_name = s->model_name,
+                                  .engine = s->engine,
+                                  .most = (size_t)c->live_streams,
+                                  .idle_s = c->idle_timeout};
+    if ((st = lives_start(&s->lives, &streams, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
     return SOTTO_OK;
@@ -85,7 +91,11 @@ fail:
     return st;
 }
 
-void server_drain(server *s) { atomic_store(&s->draining, true); }
+void server_drain(server *s)
+{
+    atomic_store(&s->draining, true);
+    lives_end(s->lives);
+}
 
 size_t server_busy(const server *s) { return http_busy(s->http); }
 
@@ -96,6 +106,7 @@ size_t server_stop(server *s)
     /* The queue's watcher repeats the cancellation until the engine has ended. */
     if (s->queue) queue_close(s->queue, true);
     if (s->watch) watch_wake(s->watch);
+    lives_stop(s->lives);
     engine_join(s->engine);
     /* All jobs have ended, so no connection is suspended; give their last replies a moment to go out. */
     for (int i = 0; s->http && server_busy(s) > 0 && i < 200; i++) usleep(10000);
@@ -105,6 +116,7 @@ size_t server_stop(server *s)
         close(s->listener);
     watch_stop(s->watch);
     /* Last: routes and refusals read its totals, the watcher may cancel its sessions. */
+    lives_free(s->lives);
     engine_free(s->engine);
     queue_free(s->queue);
     sotto_model_free(s->model);

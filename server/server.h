@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The daemon as a whole: one model, one queue, one engine, one HTTP front. */
+ * The daemon as a whole: one model, one queue, one engine, live streams, one HTTP front. */
 #ifndef SOTTOD_SERVER_H
 #define SOTTOD_SERVER_H
 
@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "engine.h"
+#include "live.h"
 #include "queue.h"
 #include "watch.h"
 
@@ -22,6 +23,7 @@ typedef struct server {
     time_t started;
     queue *queue;
     engine *engine;
+    lives *lives;
     watch *watch;
     http *http;
     int listener;

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * Checking the opening of a WebSocket (handshake.h); digest and base64 are nettle's, which no other file includes. */
+#include "handshake.h"
+
+#include <nettle/base64.h>
+#include <nettle/sha1.h>
+#include <string.h>
+#include <strings.h>
+
+enum { KEY_BYTES = 16, KEY_TEXT = 24 };
+
+/* Is `word` one of the comma-separated words of `list`, in any case? */
+static bool has_word(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    while (list && *list) {
+        list += strspn(list, " \t,");
+        size_t m = strcspn(list, ",");
+        const char *next = list + m;
+        while (m && (list[m - 1] == ' ' || list[m - 1] == '\t')) m--;
+        if (m == n && strncasecmp(list, word, n) == 0) return true;
+        list = next;
+    }
+    return false;
+}
+
+/* 16 bytes in base64. */
+static bool key_is_sound(const char *key)
+{
+    struct base64_decode_ctx ctx;
+    uint8_t bytes[BASE64_DECODE_LENGTH(KEY_TEXT)];
+    size_t n = sizeof bytes;
+    if (strlen(key) != KEY_TEXT) return false;
+    base64_decode_init(&ctx);
+    return base64_decode_update(&ctx, &n, bytes, KEY_TEXT, key) && base64_decode_final(&ctx) && n == KEY_BYTES;
+}
+
+static void make_accept(const char *key, char accept[HANDSHAKE_ACCEPT_BYTES])
+{
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    struct sha1_ctx ctx;
+    uint8_t digest[SHA1_DIGEST_SIZE];
+    sha1_init(&ctx);
+    sha1_update(&ctx, strlen(key), (const uint8_t *)key);
+    sha1_update(&ctx, sizeof guid - 1, (const uint8_t *)guid);
+    sha1_digest(&ctx, sizeof digest, digest);
+    base64_encode_raw(accept, sizeof digest, digest);
+    accept[BASE64_ENCODE_RAW_LENGTH(SHA1_DIGEST_SIZE)] = '\0';
+}
+
+/* "http://host:port" and "host:port"; a port that is the scheme's own may be left out on either side. */
+static bool same_host(const char *origin, const char *host)
+{
+    static const struct {
+        const char *scheme, *port;
+    } schemes[] = {{"http://", ":80"}, {"https://", ":443"}};
+    for (size_t i = 0; host && i < sizeof schemes / sizeof *schemes; i++) {
+        size_t n = strlen(schemes[i].scheme), p = strlen(schemes[i].port);
+        if (strncasecmp(origin, schemes[i].scheme, n) != 0) continue;
+        const char *own = origin + n;
+        size_t a = strlen(own), b = strlen(host);
+        if (a > p && strcmp(own + a - p, schemes[i].port) == 0) a -= p;
+        if (b > p && strcmp(host + b - p, schemes[i].port) == 0) b -= p;
+        return a > 0 && a == b && strncasecmp(own, host, a) == 0;
+    }
+    return false;
+}
+
+/* Programs send no Origin. Browsers always do, and a page from elsewhere must not listen in. */
+static bool origin_is_welcome(const handshake *h, const options_list *origins)
+{
+    if (!h->origin || same_host(h->origin, h->host)) return true;
+    for (size_t i = 0; i < origins->n; i++)
+        if (strcmp(origins->items[i], "*") == 0 || strcasecmp(origins->items[i], h->origin) == 0) return true;
+    return false;
+}
+
+bool handshake_check(const handshake *h, const options_list *origins, char accept[HANDSHAKE_ACCEPT_BYTES], api_error *e)
+{
+    if (!has_word(h->upgrade, "websocket"))
+        return api_error_set(e, 426, NULL, "upgrade_required",
+                             "This address speaks WebSocket: send \"Upgrade: websocket\", or open /captions in a "
+                             "browser");
+    if (!has_word(h->connection, "upgrade"))
+        return api_error_set(e, 400, NULL, "invalid_handshake", "The header \"Connection: Upgrade\" is missing");
+    if (!h->version || strcmp(h->version, "13") != 0)
+        return api_error_set(e, 426, NULL, "upgrade_required", "Sec-WebSocket-Version is %.20s, but should be 13",
+                             h->version ? h->version : "missing");
+    if (!h->key || !key_is_sound(h->key))
+        return api_error_set(e, 400, NULL, "invalid_handshake",
+                             "Sec-WebSocket-Key is %.40s, but should be 16 bytes in base64",
+                             h->key ? h->key : "missing");
+    if (!origin_is_welcome(h, origins))
+        return api_error_set(e, 403, NULL, "origin_not_allowed",
+                             "Pages of %.200s may not use this daemon; sottod --allow-origin lets them", h->origin);
+    make_accept(h->key, accept);
+    return true;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * Live captions: clients that send audio over a WebSocket and get words back while they speak. Two threads a stream:
+ * one reads and writes the socket and never waits, the other hears. */
+#ifndef SOTTOD_LIVE_H
+#define SOTTOD_LIVE_H
+
+#include "engine.h"
+#include "reply.h"
+#include "sotto.h"
+
+typedef struct lives lives; /* all streams of the daemon */
+typedef struct live live;   /* one */
+
+typedef struct lives_config {
+    sotto_model *model;
+    const char *model_name;
+    engine *engine; /* has the totals */
+    size_t most;    /* streams at a time */
+    double idle_s;  /* a client silent for so long is pinged, after twice of it dropped */
+} lives_config;
+
+/* What `c` points at must outlive the streams. */
+sotto_status lives_start(lives **out, const lives_config *c, sotto_error *err);
+/* No new ones; those there are confirm what they were sent, and end. Returns at once. */
+void lives_end(lives *all);
+/* Cuts short what has not ended, waits for the threads. NULL is fine for both. */
+void lives_stop(lives *all);
+/* After lives_stop, when no live_* call can come any more. */
+void lives_free(lives *all);
+
+size_t lives_count(lives *all);
+/* Adds the work of the streams that go on. */
+void lives_add_counts(lives *all, sotto_counts *sum);
+
+/* Takes a place and opens a stream; The texts of `options` are copied. NULL with *e: 503 when
+ * there is no place. The next call is live_begin or live_drop. */
+live *live_open(lives *all, const sotto_stream_options *options, const char *id, api_error *e);
+/* The handshake is done: serves `fd` from now on, `extra` being bytes that came early. When it is over `on_over` is
+ * called once, from any thread; `fd` is not touched afterwards. */
+void live_begin(live *l, int fd, const void *extra, size_t n_extra, void (*on_over)(void *user), void *user);
+/* The client left before live_begin. */
+void live_drop(live *l);
+
+#endif
