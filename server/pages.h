@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ * Files of server/pages/, made into arrays by cmake/embed.cmake. */
+#ifndef SOTTOD_PAGES_H
+#define SOTTOD_PAGES_H
+
+#include <stddef.h>
+
+extern const unsigned char page_captions[];
+extern const size_t page_captions_size;
+
+#endif
