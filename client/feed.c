@@ -84,7 +84,7 @@ static void sleep_until(double when_s)
 static bool wait_for_turn(feed *f)
 {
     if (!f->options.is_fast) {
-        if (f->pushed == 0) f->began_s = now_s();
+        if (f->began_s <= 0) f->began_s = now_s(); /* of standard input: when its first bytes came */
         sleep_until(f->began_s + (double)f->pushed / f->rate);
         return !is_stopped(f);
     }
@@ -154,6 +154,7 @@ static ssize_t read_more(feed *f)
             f->status = options_fail(&f->error, SOTTO_EIO, "standard input cannot be read: %s", strerror(errno));
         else
             f->n_bytes += (size_t)n;
+        if (f->began_s <= 0) f->began_s = now_s();
         return n;
     }
 }

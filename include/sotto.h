@@ -366,7 +366,7 @@ SOTTO_API SOTTO_MUST_USE sotto_status sotto_audio_read(const char *path,
 
 /* ---- live captions -------------------------------------------------------------------------------------------- */
 
-/* Words while they are spoken. Audio is pushed as it comes; now and then the sound since the last cut, at most 28 s of
+/* Words while they are spoken. Audio is pushed as it comes; now and then the sound since the last cut, at most 24 s of
  * it, is heard again as a whole, and words on which two hearings in a row agree are confirmed (LocalAgreement-2,
  * arXiv:2307.14743). A confirmed word never changes. A voice detector (Silero) says when there is something to hear and
  * when an utterance has ended, which confirms the rest of it.
@@ -410,7 +410,7 @@ typedef struct sotto_caption {
     double pushed_s;      /* audio pushed when it was ready */
     double wall_s;        /* time that the hearing took */
     sotto_counts counts;  /* since the stream began; audio_s is audio pushed, wall_s time spent hearing */
-    uint64_t touched_parameters; /* parameters that took part since the stream began */
+    uint64_t touched_part_parameters[SOTTO_PART_COUNT]; /* parameters that took part since the stream began */
 } sotto_caption;
 
 typedef struct sotto_stream_state {
@@ -433,7 +433,7 @@ SOTTO_API void sotto_stream_free(sotto_stream *stream);
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_stream_push(sotto_stream *stream, const float *samples, size_t n,
                                                         sotto_error *err);
 
-/* No more audio comes. */
+/* No more audio comes. On the thread that pushes. */
 SOTTO_API void sotto_stream_end(sotto_stream *stream);
 
 /* Waits until there is something to hear, at most `timeout_s` seconds (0: not at all), hears it, and sets *out, or NULL

@@ -66,6 +66,12 @@ static void reply_failure(job *j, sotto_error *err)
     reply_error(&j->reply, &e);
 }
 
+void engine_touch(uint64_t most[SOTTO_PART_COUNT], const uint64_t touched[SOTTO_PART_COUNT])
+{
+    for (int i = 0; i < SOTTO_PART_COUNT; i++)
+        if (touched[i] > most[i]) most[i] = touched[i];
+}
+
 static void add_counts(engine *e, const sotto_result *result)
 {
     pthread_mutex_lock(&e->lock);
@@ -76,9 +82,7 @@ static void add_counts(engine *e, const sotto_result *result)
     e->runs++;
     e->totals.last = result->counts;
     memcpy(e->totals.last_touched, result->touched_part_parameters, sizeof e->totals.last_touched);
-    for (size_t i = 0; i < SOTTO_PART_COUNT; i++)
-        if (result->touched_part_parameters[i] > e->totals.touched[i])
-            e->totals.touched[i] = result->touched_part_parameters[i];
+    engine_touch(e->totals.touched, result->touched_part_parameters);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -109,13 +113,15 @@ void engine_add_hearing(engine *e, double seconds)
     pthread_mutex_unlock(&e->lock);
 }
 
-void engine_add_stream(engine *e, const sotto_counts *counts, engine_outcome outcome)
+void engine_add_stream(engine *e, const sotto_counts *counts, const uint64_t touched[SOTTO_PART_COUNT],
+                       engine_outcome outcome)
 {
     pthread_mutex_lock(&e->lock);
     sotto_counts one = *counts;
     double busy_s = e->totals.sum.wall_s; /* has the hearings already */
     one.runs = outcome == ENGINE_DONE;
     sotto_counts_add(&e->totals.sum, &one);
+    engine_touch(e->totals.touched, touched);
     e->totals.sum.wall_s = busy_s;
     if (outcome != ENGINE_DONE) *(outcome == ENGINE_FAILED ? &e->totals.failed : &e->totals.cancelled) += 1;
     pthread_mutex_unlock(&e->lock);

@@ -33,7 +33,10 @@ typedef enum engine_outcome { ENGINE_DONE, ENGINE_FAILED, ENGINE_CANCELLED } eng
 /* A stream has heard for `seconds`, until now. */
 void engine_add_hearing(engine *e, double seconds);
 /* A stream ended: its work joins the totals; done, it is one of the runs. */
-void engine_add_stream(engine *e, const sotto_counts *counts, engine_outcome outcome);
+void engine_add_stream(engine *e, const sotto_counts *counts, const uint64_t touched[SOTTO_PART_COUNT],
+                       engine_outcome outcome);
+/* Each part of `most` becomes the larger one. */
+void engine_touch(uint64_t most[SOTTO_PART_COUNT], const uint64_t touched[SOTTO_PART_COUNT]);
 
 void engine_get_totals(engine *e, engine_totals *out);
 /* Seconds after which a refused client may well get a place. */

@@ -32,8 +32,10 @@ typedef enum live_state { LIVE_OPEN, LIVE_RUNNING, LIVE_OVER } live_state;
 
 struct live {
     lives *all;
-    live_state state;    /* guarded by all->lock, as are counts */
+    live_state state;    /* guarded by all->lock, as are counts, touched and joining */
     sotto_counts counts; /* so far */
+    uint64_t touched[SOTTO_PART_COUNT];
+    bool joining;
     char id[72];
     char *prompt;
     int32_t rate;
@@ -91,7 +93,7 @@ static void say_done(live *l, const sotto_caption *c)
     sotto_error err;
     sotto_counts counts = c->counts;
     counts.runs = 1;
-    if (sotto_report_write(l->all->c.model, &counts, NULL, &report, &err) == SOTTO_OK)
+    if (sotto_report_write(l->all->c.model, &counts, c->touched_part_parameters, &report, &err) == SOTTO_OK)
         say(l, OUTBOX_KEEP, caption_done(report));
     sotto_string_free(report);
 }
@@ -102,6 +104,7 @@ static void tell(live *l, const sotto_caption *c)
     bool firm = c->n_confirmed > 0 || c->utterance_end || c->last;
     pthread_mutex_lock(&l->all->lock);
     l->counts = c->counts;
+    memcpy(l->touched, c->touched_part_parameters, sizeof l->touched);
     pthread_mutex_unlock(&l->all->lock);
     engine_add_hearing(l->all->c.engine, c->wall_s);
     sotto_stream_get_state(l->stream, &state);
@@ -358,7 +361,7 @@ static void count_stream(live *l)
     engine_outcome outcome = l->complete ? ENGINE_DONE : broken ? ENGINE_FAILED : ENGINE_CANCELLED;
     pthread_mutex_lock(&l->all->lock);
     double audio_s = l->counts.audio_s, heard_s = l->counts.wall_s;
-    engine_add_stream(l->all->c.engine, &l->counts, outcome);
+    engine_add_stream(l->all->c.engine, &l->counts, l->touched, outcome);
     l->counts = (sotto_counts){0};
     pthread_mutex_unlock(&l->all->lock);
     log_event(LOG_INFO,
@@ -434,7 +437,8 @@ static void reap(lives *all, bool all_of_them)
     for (size_t i = 0; i < all->c.most; i++) {
         pthread_mutex_lock(&all->lock);
         live *l = all->places[i];
-        bool ready = l && (l->state == LIVE_OVER || (all_of_them && l->state == LIVE_RUNNING));
+        bool ready = l && !l->joining && (l->state == LIVE_OVER || (all_of_them && l->state == LIVE_RUNNING));
+        if (ready) l->joining = true; /* nobody else's */
         pthread_mutex_unlock(&all->lock);
         if (!ready) continue;
         pthread_join(l->thread, NULL);
@@ -500,16 +504,21 @@ size_t lives_count(lives *all)
     return n;
 }
 
-void lives_add_counts(lives *all, sotto_counts *sum)
+void lives_get_totals(lives *all, engine_totals *out)
 {
-    double busy_s = sum->wall_s; /* has the hearings already */
-    uint64_t runs = sum->runs;
-    pthread_mutex_lock(&all->lock);
-    for (size_t i = 0; i < all->c.most; i++)
-        if (all->places[i]) sotto_counts_add(sum, &all->places[i]->counts);
+    pthread_mutex_lock(&all->lock); /* a stream that ends now is counted here or there, once */
+    engine_get_totals(all->c.engine, out);
+    const double busy_s = out->sum.wall_s; /* has the hearings already */
+    const uint64_t runs = out->sum.runs;
+    for (size_t i = 0; i < all->c.most; i++) {
+        const live *l = all->places[i];
+        if (!l) continue;
+        sotto_counts_add(&out->sum, &l->counts);
+        engine_touch(out->touched, l->touched);
+    }
     pthread_mutex_unlock(&all->lock);
-    sum->wall_s = busy_s;
-    sum->runs = runs;
+    out->sum.wall_s = busy_s;
+    out->sum.runs = runs;
 }
 
 /* Takes a free place; NULL with *e. */
@@ -522,19 +531,19 @@ static live *take_place(lives *all, const char *id, api_error *e)
         return NULL;
     }
     l->all = all;
-    l->event = -1;
+    l->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* before others see the place and wake it */
     l->code = WEBSOCKET_NORMAL;
     snprintf(l->id, sizeof l->id, "%s", id);
     atomic_init(&l->heard_all, false);
     atomic_init(&l->overflow, false);
-    reap(all, false);
+    if (!atomic_load(&all->ending)) reap(all, false);
     pthread_mutex_lock(&all->lock);
     while (i < all->c.most && all->places[i]) i++;
     bool closed = atomic_load(&all->ending) || atomic_load(&all->stopped), room = i < all->c.most;
     if (room && !closed) all->places[i] = l;
     pthread_mutex_unlock(&all->lock);
     if (room && !closed) return l;
-    free(l);
+    live_free(l);
     if (closed)
         api_error_set(e, 503, NULL, "shutting_down", "The server is shutting down; try again");
     else
@@ -551,7 +560,6 @@ live *live_open(lives *all, const sotto_stream_options *options, const char *id,
     live *l = take_place(all, id, e);
     if (!l) return NULL;
     l->rate = o.sample_rate;
-    l->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     l->out = outbox_create(OUTBOX_BYTES);
     if (o.initial_prompt) o.initial_prompt = l->prompt = strdup(o.initial_prompt);
     if (l->event < 0 || !l->out || (options->initial_prompt && !l->prompt)) {

@@ -29,8 +29,8 @@ void lives_stop(lives *all);
 void lives_free(lives *all);
 
 size_t lives_count(lives *all);
-/* Adds the work of the streams that go on. */
-void lives_add_counts(lives *all, sotto_counts *sum);
+/* The engine's totals, and in them the work of the streams that go on. */
+void lives_get_totals(lives *all, engine_totals *out);
 
 /* Takes a place and opens a stream; The texts of `options` are copied. NULL with *e: 503 when
  * there is no place. The next call is live_begin or live_drop. */

@@ -17,8 +17,7 @@ static void answer(server *s, const char *tail, reply *out)
     engine_totals t;
     sotto_error err = {.message = "out of memory while writing the report"};
     (void)tail;
-    engine_get_totals(s->engine, &t);
-    lives_add_counts(s->lives, &t.sum);
+    lives_get_totals(s->lives, &t);
     json_t *report = write_report(s, &t.sum, t.touched, &err);
     json_t *last = t.last.runs ? write_report(s, &t.last, t.last_touched, &err) : json_null();
     json_t *requests = json_pack("{s:I, s:I, s:I}", "done", (json_int_t)t.sum.runs, "failed", (json_int_t)t.failed,

@@ -51,16 +51,15 @@ const int32_t *sotto__frontier_draft(const sotto__frontier *f, size_t *n)
 
 /* ---- agreement ------------------------------------------------------------------------------------------------ */
 
-/* The next letter or number of the word in lower case, 0 at its end. */
+/* The next letter, mark or number of the word in lower case, 0 at its end. */
 static int32_t next_sign(const char **s, size_t *n)
 {
     while (*n) {
         int32_t cp;
         const size_t taken = sotto__utf8_next(*s, *n, &cp, NULL);
-        const sotto__char_class class = sotto__char_class_of(cp);
         *s += taken;
         *n -= taken;
-        if (class == SOTTO__CHAR_LETTER || class == SOTTO__CHAR_NUMBER) return sotto__lower(cp);
+        if (sotto__is_word_sign(cp)) return sotto__lower(cp);
     }
     return 0;
 }
@@ -115,6 +114,11 @@ void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double
     if (f->confirmed < had) f->confirmed = had;
     f->now = *next;
     *next = before;
+}
+
+void sotto__frontier_settle(sotto__frontier *f, double until_s)
+{
+    while (f->confirmed < f->now.n && f->now.words[f->confirmed].end_s <= until_s) f->confirmed++;
 }
 
 void sotto__frontier_finish(sotto__frontier *f) { f->confirmed = f->now.n; }

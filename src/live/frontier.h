@@ -31,6 +31,9 @@ const int32_t *sotto__frontier_draft(const sotto__frontier *f, size_t *n);
  * confirmed. */
 void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double length_s);
 
+/* Confirms what ends by `until_s`. */
+void sotto__frontier_settle(sotto__frontier *f, double until_s);
+
 /* Confirms everything. */
 void sotto__frontier_finish(sotto__frontier *f);
 

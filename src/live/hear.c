@@ -37,7 +37,7 @@ struct sotto__hearer {
     sotto__str scratch;
 };
 
-sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, sotto_task task, const char *language,
+sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, const sotto_stream_options *options,
                                   sotto_error *err)
 {
     const sotto_model_info *info = sotto__runtime_info(rt);
@@ -50,8 +50,9 @@ sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, sotto
     h->tokenizer = sotto__runtime_tokenizer(rt);
     h->specials = sotto__tokenizer_specials(h->tokenizer);
     sotto_options_default(&h->options);
-    h->options.task = task;
-    h->options.language = language;
+    h->options.task = options->task;
+    h->options.language = options->language;
+    h->options.initial_prompt = options->initial_prompt; /* to be checked; the stream begins its history with it */
     h->options.without_timestamps = true;
     h->options.word_timestamps = true;
     if ((st = sotto__options_check(&h->options, h->tokenizer, err)) == SOTTO_OK &&
@@ -67,6 +68,7 @@ sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, sotto
         sotto__hearer_free(h);
         return st;
     }
+    h->options.initial_prompt = NULL;
     *out = h;
     return SOTTO_OK;
 }

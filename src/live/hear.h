@@ -10,9 +10,9 @@
 /* Caches, rules and scratch memory of one stream. */
 typedef struct sotto__hearer sotto__hearer;
 
-/* `language` is a code or NULL = told from the window; borrowed. SOTTO_EINVAL for options that do not suit the model,
- * SOTTO_EUNSUPPORTED for a model without alignment heads. */
-sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, sotto_task task, const char *language,
+/* Task and language are those of `options`; the language is borrowed. SOTTO_EINVAL for options that do not suit the
+ * model, SOTTO_EUNSUPPORTED for a model without alignment heads. */
+sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, const sotto_stream_options *options,
                                   sotto_error *err);
 void sotto__hearer_free(sotto__hearer *h);
 

@@ -21,11 +21,13 @@ enum {
     RATE = SOTTO__SAMPLE_RATE,
     CHUNK = SOTTO__VAD_CHUNK,
     BEFORE = RATE * 3 / 10, /* samples before an utterance's first chunk that are heard with it */
-    LONGEST = RATE * 28,    /* a window is heard when it has become so long, and loses its confirmed part */
+    LONGEST = RATE * 24,    /* a window is heard when it has become so long, and loses its confirmed part */
     PAUSE = 7,              /* silent chunks (0.22 s) after which the window is heard, and then not before its end */
     VOICED = 5,             /* an utterance with fewer voiced chunks is a click */
     HISTORY = 224           /* tokens kept */
 };
+
+static const double UNSETTLED_S = 1.5; /* end of a window whose words a single hearing does not confirm */
 
 struct sotto_stream {
     sotto_stream_options o;
@@ -74,8 +76,8 @@ static sotto_status check(const sotto_stream_options *o, sotto_error *err)
                            o->interval_s);
     if (!(o->silence_s >= 0.1 && o->silence_s <= 10))
         return sotto__fail(err, SOTTO_EINVAL, "silence_s %g: expected 0.1 to 10", o->silence_s);
-    if (!(o->window_s >= 2 && o->window_s <= 20))
-        return sotto__fail(err, SOTTO_EINVAL, "window_s %g: expected 2 to 20", o->window_s);
+    if (!(o->window_s >= 2 && o->window_s <= 12))
+        return sotto__fail(err, SOTTO_EINVAL, "window_s %g: expected 2 to 12", o->window_s);
     return SOTTO_OK;
 }
 
@@ -105,20 +107,20 @@ sotto_status sotto_stream_open(sotto_stream **out, sotto_model *model, const sot
     if (s->o.interval_s == 0) s->o.interval_s = sotto_model_get_info(model)->n_audio_state <= 384 ? 0.4 : 0.6;
     s->interval = chunks_of(s->o.interval_s) * CHUNK;
     s->interval_s = (double)s->interval / RATE;
+    if (o.language) o.language = s->language = strdup(o.language);
     s->window = sotto__aligned(SOTTO__WINDOW_FRAMES * SOTTO__HOP, sizeof *s->window);
-    if (o.language) s->language = strdup(o.language);
-    if (!s->window || (o.language && !s->language)) {
+    if (!s->window || (options && options->language && !s->language)) {
         st = sotto__fail_nomem(err, "stream");
         goto fail;
     }
     if ((st = sotto__runtime_open(&s->rt, model, err)) != SOTTO_OK ||
-        (st = sotto__hearer_create(&s->hearer, s->rt, o.task, s->language, err)) != SOTTO_OK ||
+        (st = sotto__hearer_create(&s->hearer, s->rt, &o, err)) != SOTTO_OK ||
         (st = sotto__prompt_encode(sotto__runtime_tokenizer(s->rt), o.initial_prompt, &s->history, err)) != SOTTO_OK ||
         (st = sotto__vad_open(&s->vad, o.vad_path, err)) != SOTTO_OK ||
         (st = sotto__vad_stream_create(&s->detector, s->vad, err)) != SOTTO_OK ||
         (st = sotto__feed_create(&s->feed, o.sample_rate, err)) != SOTTO_OK)
         goto fail;
-    s->o.vad_path = s->o.initial_prompt = s->o.language = NULL; /* the caller's, read */
+    s->o.vad_path = s->o.initial_prompt = NULL; /* the caller's, read */
     *out = s;
     return SOTTO_OK;
 fail:
@@ -199,23 +201,35 @@ static sotto_status confirm(sotto_stream *s, sotto_error *err)
     return sotto__captions_confirm(&s->captions, &s->frontier, seconds(s->start), err);
 }
 
+static bool is_full(const sotto_stream *s, uint64_t end) { return end - s->start >= LONGEST; }
+
+/* Takes all words away: nothing in the window is heard again. */
+static sotto_status empty_window(sotto_stream *s, sotto_error *err)
+{
+    sotto_status st;
+    sotto__frontier_finish(&s->frontier);
+    if ((st = confirm(s, err)) != SOTTO_OK || (st = remember(s, s->frontier.confirmed, err)) != SOTTO_OK) return st;
+    sotto__frontier_reset(&s->frontier);
+    s->captions.published = 0;
+    s->start = s->heard - BEFORE;
+    return SOTTO_OK;
+}
+
 /* Confirmed words leave a window that has become long. */
 static sotto_status cut(sotto_stream *s, sotto_error *err)
 {
     const double length = seconds(s->heard - s->start);
+    const bool full = is_full(s, s->heard);
     sotto__cut where;
     sotto_status st;
     if (length <= s->o.window_s) return SOTTO_OK;
-    where = sotto__frontier_cut(&s->frontier, length > 2 * s->o.window_s);
-    if (!where.words && s->heard - s->start >= LONGEST - RATE) { /* nothing to be had: all of it goes */
-        sotto__frontier_finish(&s->frontier);
-        if ((st = confirm(s, err)) != SOTTO_OK || (st = remember(s, s->frontier.now.n, err)) != SOTTO_OK) return st;
-        sotto__frontier_reset(&s->frontier);
-        s->captions.published = 0;
-        s->start = s->heard;
-        return SOTTO_OK;
+    where = sotto__frontier_cut(&s->frontier, full || length > 2 * s->o.window_s);
+    if (!where.words && full) { /* one hearing has to do, but for its end */
+        sotto__frontier_settle(&s->frontier, length - UNSETTLED_S);
+        if ((st = confirm(s, err)) != SOTTO_OK) return st;
+        where = sotto__frontier_cut(&s->frontier, true);
     }
-    if (!where.words) return SOTTO_OK;
+    if (!where.words || where.at_s <= 0) return full ? empty_window(s, err) : SOTTO_OK;
     if ((st = remember(s, where.words, err)) != SOTTO_OK) return st;
     sotto__frontier_drop(&s->frontier, &where);
     s->captions.published -= where.words;
@@ -225,7 +239,8 @@ static sotto_status cut(sotto_stream *s, sotto_error *err)
 
 static sotto_status hear_window(sotto_stream *s, uint64_t end, bool final, bool *trusted, sotto_error *err)
 {
-    const size_t n = (size_t)(end - s->start);
+    const size_t wanted = (size_t)(end - s->start), most = SOTTO__WINDOW_FRAMES * SOTTO__HOP;
+    const size_t n = wanted < most ? wanted : most;
     sotto__hearing ask = {.samples = s->window,
                           .n = n,
                           .history = s->history.data,
@@ -248,7 +263,7 @@ static sotto_status hear_interim(sotto_stream *s, sotto_error *err)
 {
     const double length = seconds(s->at - s->start);
     bool trusted;
-    sotto_status st = hear_window(s, s->at, false, &trusted, err);
+    sotto_status st = hear_window(s, s->at, is_full(s, s->at), &trusted, err); /* a full one is not heard again */
     if (st != SOTTO_OK) return st;
     s->heard = s->at;
     s->heard_pause = s->gate.silent;
@@ -266,11 +281,11 @@ static sotto_status hear_last(sotto_stream *s, sotto_error *err)
 {
     bool trusted = s->hopeful;
     sotto_status st;
-    if (!(s->hopeful && s->heard_pause >= PAUSE)) {
+    if (s->at > s->start && !(s->hopeful && s->heard_pause >= PAUSE)) {
         if ((st = hear_window(s, s->at, true, &trusted, err)) != SOTTO_OK) return st;
         if (trusted) sotto__frontier_advance(&s->frontier, &s->next, 0);
     }
-    if (trusted) sotto__frontier_finish(&s->frontier);
+    sotto__frontier_finish(&s->frontier); /* where this hearing makes no sense, the words shown stand */
     s->heard = s->at;
     if ((st = confirm(s, err)) != SOTTO_OK) return st;
     if (trusted)
@@ -311,7 +326,8 @@ static due take_chunk(sotto_stream *s, const float chunk[CHUNK], bool more)
     if (event == SOTTO__GATE_BEGIN) begin_utterance(s, chunk_start);
     if (event == SOTTO__GATE_END) return s->gate.voiced < VOICED && !s->frontier.now.n ? CLICK_DUE : LAST_DUE;
     if (!s->gate.open) return NOTHING_DUE;
-    if (s->at - s->start >= LONGEST) return INTERIM_DUE;
+    if (!s->gate.silent) s->heard_pause = 0; /* speech again: the pause that was heard is over */
+    if (is_full(s, s->at)) return INTERIM_DUE;
     if (more && !s->o.every_interval) return NOTHING_DUE; /* late: hear all that is there at once */
     if (s->gate.voiced < VOICED) return NOTHING_DUE;
     if (s->gate.silent >= PAUSE) return s->heard_pause >= PAUSE ? NOTHING_DUE : INTERIM_DUE;
@@ -322,7 +338,6 @@ static void fill_caption(sotto_stream *s, const sotto_caption **out, double star
 {
     sotto_caption *c = &s->captions.caption;
     sotto_stream_state state = {.size = sizeof state};
-    uint64_t parts[SOTTO_PART_COUNT];
     c->heard_s = seconds(s->at);
     c->wall_s = started > 0 ? sotto__now_s() - started : 0;
     s->hearing_s += c->wall_s;
@@ -332,9 +347,7 @@ static void fill_caption(sotto_stream *s, const sotto_caption **out, double star
     c->counts.runs = 1;
     c->counts.audio_s = state.pushed_s;
     c->counts.wall_s = s->hearing_s;
-    sotto__runtime_touched(s->rt, parts);
-    c->touched_parameters = 0;
-    for (int p = 0; p < SOTTO_PART_COUNT; p++) c->touched_parameters += parts[p];
+    sotto__runtime_touched(s->rt, c->touched_part_parameters);
     c->last = s->done;
     *out = c;
 }

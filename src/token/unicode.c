@@ -132,4 +132,12 @@ void sotto__utf8_strip(const char **s, size_t *n)
     }
 }
 
+bool sotto__is_word_sign(int32_t cp)
+{
+    const sotto__char_class class = sotto__char_class_of(cp);
+    const utf8proc_category_t category = utf8proc_category(cp);
+    return class == SOTTO__CHAR_LETTER || class == SOTTO__CHAR_NUMBER || cp == SOTTO__REPLACEMENT ||
+           category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC || category == UTF8PROC_CATEGORY_ME;
+}
+
 int32_t sotto__lower(int32_t cp) { return utf8proc_tolower(cp); }

@@ -26,6 +26,9 @@ typedef enum sotto__char_class {
 } sotto__char_class;
 sotto__char_class sotto__char_class_of(int32_t cp);
 
+/* A letter, a number, a mark on one (\p{M}: vowel signs of Hindi, Thai, …), or U+FFFD, a part of a character. */
+bool sotto__is_word_sign(int32_t cp);
+
 /* The character's lower case (one to one), itself if it has none. */
 int32_t sotto__lower(int32_t cp);
 

@@ -55,6 +55,7 @@ static void words_agree_but_for_case_and_punctuation(void **state)
     } cases[] = {{" And", " and", true}, {" and,", " And", true}, {" don't", " dont", true},
                  {" an", " and", false}, {" and", " an", false},  {"!", ".", true},
                  {"!", "", true},        {" a", "", false},       {" Ärger", " ärger.", true},
+                 {" का", " की", false},  {" ที", " ที่", false},     {"，", "。", true},
                  {" 5", " 6", false}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -87,6 +88,11 @@ static void two_hypotheses_in_a_row_confirm(void **state)
     assert_int_equal(f.confirmed, 6);
     advance(&f, " and| so|,| my| fellow| Americans", 100);
     assert_int_equal(f.confirmed, 6); /* fewer words take nothing back */
+    sotto__frontier_settle(&f, 0.4);
+    assert_int_equal(f.confirmed, 6); /* takes nothing back */
+    advance(&f, " and| so|,| my| fellow| Americans|!| ask| not", 1);
+    sotto__frontier_settle(&f, 3.9);
+    assert_int_equal(f.confirmed, 8); /* ask ends at 3.9 s */
     sotto__frontier_finish(&f);
     assert_int_equal(f.confirmed, f.now.n);
     sotto__frontier_reset(&f);
@@ -351,6 +357,47 @@ static void any_chunking_confirms_the_same_words(void **state)
     free(x);
 }
 
+/* What is said after a pause that was heard already, and is over before the next hearing: a phrase, 0.3 s of nothing,
+ * a phrase, and the end of the utterance, with an interval longer than all of it. */
+static void words_between_pauses_are_not_lost(void **state)
+{
+    size_t n, at = 0;
+    int32_t rate;
+    float *x = model ? load("jfk.wav", &n, &rate) : NULL, *y;
+    sotto_stream_options o;
+    sotto_stream *s;
+    sotto_error err;
+    heard h = {0};
+    (void)state;
+    if (!x) skip();
+    /* "ask not" 3.3 … 4.5 s, "what your country can do for you" 5.3 … 7.9 s */
+    const double pieces[][2] = {{3.25, 4.55}, {5.3, 7.95}};
+    y = calloc(n * 2, sizeof *y);
+    assert_non_null(y);
+    for (size_t k = 0; k < 2; k++) {
+        const size_t from = (size_t)(pieces[k][0] * rate), to = (size_t)(pieces[k][1] * rate);
+        memcpy(y + at, x + from, (to - from) * sizeof *y);
+        at += to - from + (size_t)((k ? 2.0 : 0.15) * rate);
+    }
+    sotto_stream_options_default(&o);
+    o.vad_path = vad_dir;
+    o.sample_rate = rate;
+    o.every_interval = true;
+    o.interval_s = 10;
+    assert_int_equal(sotto_stream_open(&s, model, &o, &err), SOTTO_OK);
+    for (size_t i = 0; i < at; i += 1000) {
+        assert_int_equal(sotto_stream_push(s, y + i, at - i < 1000 ? at - i : 1000, &err), SOTTO_OK);
+        take(s, &h);
+    }
+    sotto_stream_end(s);
+    take(s, &h);
+    if (!strstr(h.text.data, "country can do for you")) fail_msg("heard \"%s\"", h.text.data);
+    sotto_stream_free(s);
+    forget(&h);
+    free(x);
+    free(y);
+}
+
 static void silence_and_noise_say_nothing(void **state)
 {
     enum { N = 40 * 16000 };
@@ -397,37 +444,44 @@ static void recordings_without_speech_say_nothing(void **state)
     globfree(&found);
 }
 
+/* 44 s that came while nobody heard: utterances are heard once each, or, where pauses do not end them, windows of
+ * 24 s. */
 static void late_hearings_lose_no_audio(void **state)
 {
+    static const char *const phrases[] = {
+        "best of times",   "worst of times",     "age of wisdom",     "age of foolishness",
+        "season of",       "spring of hope",     "winter of despair", "everything before us",
+        "going direct to", "the present period", "superlative degree"};
+    static const double silences[] = {0.5, 10};
     size_t n;
     int32_t rate;
     float *x = model ? load("two_cities.wav", &n, &rate) : NULL;
-    sotto_stream_options o;
-    sotto_stream *s;
-    sotto_error err;
-    sotto_stream_state now = {.size = sizeof now};
-    heard h = {0};
     (void)state;
     if (!x) skip();
-    sotto_stream_options_default(&o);
-    o.vad_path = vad_dir;
-    o.language = "english";
-    o.sample_rate = rate;
-    assert_int_equal(sotto_stream_open(&s, model, &o, &err), SOTTO_OK);
-    assert_int_equal(sotto_stream_push(s, x, n, &err), SOTTO_OK); /* 44 s that came while nobody heard */
-    sotto_stream_end(s);
-    take(s, &h);
-    sotto_stream_get_state(s, &now);
-    assert_true(h.last);
-    if (h.hearings > 40) fail_msg("%zu hearings", h.hearings); /* two an utterance, not one each 0.4 s */
-    assert_true(fabs(now.pushed_s - (double)n / rate) < 1e-6 && now.heard_s == now.pushed_s);
-    for (const char *const *w =
-             (const char *const[]){"best of times", "age of foolishness", "season of", "spring of hope",
-                                   "winter of despair", "superlative degree", NULL};
-         *w; w++)
-        if (!strstr(h.text.data, *w)) fail_msg("\"%s\" is not in \"%s\"", *w, h.text.data);
-    sotto_stream_free(s);
-    forget(&h);
+    for (size_t k = 0; k < 2; k++) {
+        sotto_stream_options o;
+        sotto_stream *s;
+        sotto_error err;
+        sotto_stream_state now = {.size = sizeof now};
+        heard h = {0};
+        sotto_stream_options_default(&o);
+        o.vad_path = vad_dir;
+        o.language = "english";
+        o.sample_rate = rate;
+        o.silence_s = silences[k];
+        assert_int_equal(sotto_stream_open(&s, model, &o, &err), SOTTO_OK);
+        assert_int_equal(sotto_stream_push(s, x, n, &err), SOTTO_OK);
+        sotto_stream_end(s);
+        take(s, &h);
+        sotto_stream_get_state(s, &now);
+        assert_true(h.last);
+        if (h.hearings > 40) fail_msg("%zu hearings", h.hearings);
+        assert_true(fabs(now.pushed_s - (double)n / rate) < 1e-6 && now.heard_s == now.pushed_s);
+        for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+            if (!strstr(h.text.data, phrases[i])) fail_msg("\"%s\" is not in \"%s\"", phrases[i], h.text.data);
+        sotto_stream_free(s);
+        forget(&h);
+    }
     free(x);
 }
 
@@ -534,6 +588,7 @@ int main(void)
         cmocka_unit_test(samples_pass_between_threads_in_order),
         cmocka_unit_test(levels_and_lag_are_told),
         cmocka_unit_test(any_chunking_confirms_the_same_words),
+        cmocka_unit_test(words_between_pauses_are_not_lost),
         cmocka_unit_test(silence_and_noise_say_nothing),
         cmocka_unit_test(recordings_without_speech_say_nothing),
         cmocka_unit_test(late_hearings_lose_no_audio),
