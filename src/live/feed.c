@@ -4,6 +4,7 @@
 #include "audio/decode.h"
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/wait.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -29,14 +30,10 @@ struct sotto__feed {
 sotto_status sotto__feed_create(sotto__feed **out, int32_t sample_rate, sotto_error *err)
 {
     sotto__feed *f = calloc(1, sizeof *f);
-    pthread_condattr_t attributes;
     *out = NULL;
     if (!f) return sotto__fail_nomem(err, "audio of the stream");
     pthread_mutex_init(&f->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->change, &attributes);
-    pthread_condattr_destroy(&attributes);
+    sotto__cond_open(&f->change);
     f->rate = sample_rate;
     if (sample_rate != RATE) {
         sotto_status st = sotto__resampler_open(&f->resampler, sample_rate, err);
@@ -147,12 +144,6 @@ void sotto__feed_get_state(sotto__feed *f, sotto_stream_state *state)
 
 /* ---- the hearing side ----------------------------------------------------------------------------------------- */
 
-static struct timespec timespec_of(double seconds)
-{
-    const double whole = floor(seconds);
-    return (struct timespec){.tv_sec = (time_t)whole, .tv_nsec = (long)((seconds - whole) * 1e9)};
-}
-
 /* Under the lock. */
 static void copy(const sotto__feed *f, uint64_t from, size_t n, float *dst)
 {
@@ -165,12 +156,11 @@ static void copy(const sotto__feed *f, uint64_t from, size_t n, float *dst)
 
 sotto__feed_news sotto__feed_take(sotto__feed *f, uint64_t at, double deadline, float *chunk, size_t n, bool *more)
 {
-    const struct timespec until = timespec_of(deadline < 4e9 ? deadline : 4e9);
     sotto__feed_news news;
-    int waited = 0;
+    bool early = true;
     pthread_mutex_lock(&f->lock);
-    while (!f->cancelled && !f->ended && f->base + f->n < at + n && waited == 0)
-        waited = pthread_cond_timedwait(&f->change, &f->lock, &until);
+    while (!f->cancelled && !f->ended && f->base + f->n < at + n && early)
+        early = sotto__cond_wait_until(&f->change, &f->lock, deadline);
     *more = f->base + f->n >= at + 2 * n || (f->ended && f->base + f->n > at + n);
     if (f->cancelled)
         news = SOTTO__FEED_CANCELLED;

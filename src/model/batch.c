@@ -9,10 +9,10 @@
 #include "model/state.h"
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/wait.h"
 #include "nn/attention.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 static const double PATIENCE = 1e-3; /* seconds */
 
@@ -75,15 +75,6 @@ sotto__desk_tally sotto__desk_get_tally(sotto__desk *d)
     const sotto__desk_tally tally = d->tally;
     pthread_mutex_unlock(&d->lock);
     return tally;
-}
-
-void sotto__desk_open_wake(pthread_cond_t *wake)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(wake, &attributes);
-    pthread_condattr_destroy(&attributes);
 }
 
 /* ---- under the lock ---- */
@@ -191,10 +182,7 @@ static void sleep_at(sotto__desk *d, sotto__request *r)
         pthread_cond_wait(&r->rt->wake, &d->lock);
         return;
     }
-    const double until = d->patient_since + PATIENCE;
-    struct timespec t = {.tv_sec = (time_t)until};
-    t.tv_nsec = (long)((until - (double)t.tv_sec) * 1e9);
-    pthread_cond_timedwait(&r->rt->wake, &d->lock, &t);
+    sotto__cond_wait_until(&r->rt->wake, &d->lock, d->patient_since + PATIENCE);
 }
 
 /* ---- sessions ---- */

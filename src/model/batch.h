@@ -29,7 +29,4 @@ typedef struct sotto__desk_tally {
 } sotto__desk_tally;
 sotto__desk_tally sotto__desk_get_tally(sotto__desk *desk);
 
-/* A condition that its session sleeps on, with the desk's clock. */
-void sotto__desk_open_wake(pthread_cond_t *wake);
-
 #endif

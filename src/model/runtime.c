@@ -3,6 +3,7 @@
  */
 #include "model/state.h"
 #include "base/error.h"
+#include "base/wait.h"
 #include "nn/attention.h"
 
 #include <stdlib.h>
@@ -17,7 +18,7 @@ sotto_status sotto__runtime_open(sotto__runtime **out, sotto_model *model, sotto
     if (!rt) return sotto__fail_nomem(err, "session");
     rt->model = model;
     rt->work = sotto__desk_work(model->desk);
-    sotto__desk_open_wake(&rt->wake);
+    sotto__cond_open(&rt->wake);
     rt->row_seen = calloc((size_t)info->n_vocab, 1);
     rt->position_seen = calloc((size_t)info->n_audio_ctx, 1);
     rt->alignment_index = calloc(heads, sizeof *rt->alignment_index);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Workers, each with a session of its own, take the parts in order; the calling thread collects them (parallel.h). */
 #include "text/parallel.h"
+#include "base/checked.h"
 #include "base/error.h"
+#include "base/wait.h"
 #include "text/transcript.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 typedef struct crew crew;
 
@@ -94,21 +95,14 @@ static void stop(crew *c, sotto_status status, const sotto_error *err)
 /* Waits until part i is there, with an eye on the caller's cancellation. NULL = something failed. */
 static sotto__transcript *wait_for(crew *c, size_t i, const sotto__runtime *rt)
 {
-    enum { LOOK_MS = 20 };
+    static const double LOOK_S = 0.02;
     sotto__transcript *t;
     pthread_mutex_lock(&c->lock);
     while (c->status == SOTTO_OK) {
-        struct timespec until;
         if (sotto__runtime_cancelled(rt))
             c->status = sotto__fail(&c->error, SOTTO_ECANCELLED, "the transcription was cancelled");
         if (c->done[i] || c->status != SOTTO_OK) break;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_MS * 1000000L;
-        if (until.tv_nsec >= 1000000000L) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000L;
-        }
-        pthread_cond_timedwait(&c->change, &c->lock, &until);
+        sotto__cond_wait_until(&c->change, &c->lock, sotto__now_s() + LOOK_S);
     }
     t = c->status == SOTTO_OK ? c->done[i] : NULL;
     c->done[i] = t ? NULL : c->done[i];
@@ -153,18 +147,14 @@ static sotto_status collect(crew *c, sotto__runtime *rt, const sotto__features *
 
 static sotto_status open_crew(crew *c, sotto_model *model, size_t width, sotto_error *err)
 {
-    pthread_condattr_t attributes;
     const size_t left = c->n - c->next;
     c->model = model;
     c->n_workers = left ? sotto__helpers_take(model, width < left ? width : left) : 0;
     c->workers = calloc(c->n_workers + 1, sizeof *c->workers);
     c->done = calloc(c->n, sizeof(sotto__transcript *));
     if (!c->workers || !c->done) return sotto__fail_nomem(err, "parts of a recording");
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->change, &attributes);
-    pthread_condattr_destroy(&attributes);
+    sotto__cond_open(&c->change);
     return SOTTO_OK;
 }
 
