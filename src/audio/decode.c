@@ -127,22 +127,34 @@ static sotto_status read_file(int fd, sotto__sink *sink, sotto_error *err)
     return st;
 }
 
+/* The whole file at sink->path into the sink. */
+static sotto_status read_path(sotto__sink *sink, sotto_error *err)
+{
+    int fd = -1;
+    sotto_status st = open_file(sink->path, &fd, err);
+    if (st == SOTTO_OK) st = read_file(fd, sink, err);
+    if (st == SOTTO_OK) st = end_rate(sink, err);
+    sotto__resampler_free(sink->resampler);
+    sink->resampler = NULL;
+    if (fd >= 0) close(fd);
+    return st;
+}
+
+static sotto_status fail_empty(const char *path, sotto_error *err)
+{
+    return sotto__fail(err, SOTTO_EAUDIO, "%.250s holds no audio (0 samples)", path);
+}
+
 sotto_status sotto__decode_file(sotto__features *f, const char *path, double stage_s[SOTTO_STAGE_COUNT],
                                 bool (*cancel)(void *user), void *user, sotto_error *err)
 {
     double spent[SOTTO_STAGE_COUNT] = {0}, begin = sotto__now_s(), finish;
     sotto__sink sink = {.features = f, .path = path, .stage_s = spent, .cancel = cancel, .user = user};
-    int fd = -1;
-    sotto_status st = open_file(path, &fd, err);
-    if (st == SOTTO_OK) st = read_file(fd, &sink, err);
-    if (st == SOTTO_OK) st = end_rate(&sink, err);
-    sotto__resampler_free(sink.resampler);
-    if (st == SOTTO_OK && sotto__features_samples(f) == 0)
-        st = sotto__fail(err, SOTTO_EAUDIO, "%.250s holds no audio (0 samples)", path);
+    sotto_status st = read_path(&sink, err);
+    if (st == SOTTO_OK && sotto__features_samples(f) == 0) st = fail_empty(path, err);
     finish = sotto__now_s();
     if (st == SOTTO_OK) st = sotto__features_finish(f, err);
     spent[SOTTO_STAGE_MEL] += sotto__now_s() - finish;
-    if (fd >= 0) close(fd);
     stage_s[SOTTO_STAGE_RESAMPLE] += spent[SOTTO_STAGE_RESAMPLE];
     stage_s[SOTTO_STAGE_MEL] += spent[SOTTO_STAGE_MEL];
     stage_s[SOTTO_STAGE_READ] += sotto__now_s() - begin - spent[SOTTO_STAGE_RESAMPLE] - spent[SOTTO_STAGE_MEL];
@@ -153,15 +165,8 @@ sotto_status sotto__decode_blocks(const char *path, sotto__take *take, void *use
 {
     double spent[SOTTO_STAGE_COUNT] = {0};
     sotto__sink sink = {.path = path, .stage_s = spent, .take = take, .take_user = user};
-    int fd = -1;
-    sotto_status st = open_file(path, &fd, err);
-    if (st == SOTTO_OK) st = read_file(fd, &sink, err);
-    if (st == SOTTO_OK) st = end_rate(&sink, err);
-    sotto__resampler_free(sink.resampler);
-    if (st == SOTTO_OK && sink.frames == 0)
-        st = sotto__fail(err, SOTTO_EAUDIO, "%.250s holds no audio (0 samples)", path);
-    if (fd >= 0) close(fd);
-    return st;
+    sotto_status st = read_path(&sink, err);
+    return st == SOTTO_OK && sink.frames == 0 ? fail_empty(path, err) : st;
 }
 
 static char build_info[96];
