@@ -91,9 +91,7 @@ static void say_done(live *l, const sotto_caption *c)
 {
     char *report = NULL;
     sotto_error err;
-    sotto_counts counts = c->counts;
-    counts.runs = 1;
-    if (sotto_report_write(l->all->c.model, &counts, c->touched_part_parameters, &report, &err) == SOTTO_OK)
+    if (sotto_report_write(l->all->c.model, &c->counts, c->touched_part_parameters, &report, &err) == SOTTO_OK)
         say(l, OUTBOX_KEEP, caption_done(report));
     sotto_string_free(report);
 }
