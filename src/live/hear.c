@@ -7,7 +7,6 @@
 #include "live/hear.h"
 #include "audio/features.h"
 #include "base/error.h"
-#include "live/frontier.h"
 #include "text/language.h"
 #include "text/options.h"
 #include "text/prompt.h"
@@ -125,17 +124,14 @@ static sotto_status settle_language(sotto__hearer *h, const sotto__hearing *ask,
 
 /* ---- encoded window -> tokens --------------------------------------------------------------------------------- */
 
-static size_t forced_tokens(const sotto__hearing *ask)
-{
-    return ask->forced ? ask->before->words[ask->forced - 1].token_end : 0;
-}
-
 /* [sot_prev, history,] sot sequence, no_timestamps, forced tokens. *sot_index: whose logits come first; with forced
  * tokens only those after the last are of use. */
 static sotto_status make_prompt(sotto__hearer *h, const sotto__hearing *ask, const char *language, size_t *sot_index,
                                 sotto_error *err)
 {
-    const size_t n_ctx = (size_t)sotto__runtime_info(h->rt)->n_text_ctx, n_forced = forced_tokens(ask);
+    size_t n_forced;
+    const int32_t *forced = sotto__frontier_forced(ask->before, &n_forced);
+    const size_t n_ctx = (size_t)sotto__runtime_info(h->rt)->n_text_ctx;
     const size_t most = n_ctx / 2 > n_forced + 8 ? n_ctx / 2 - n_forced - 8 : 0;
     size_t n = ask->n_history < HISTORY ? ask->n_history : HISTORY;
     int32_t sot[SOTTO__SOT_MOST];
@@ -149,7 +145,7 @@ static sotto_status make_prompt(sotto__hearer *h, const sotto__hearing *ask, con
     ok = ok && sotto__ids_append(&h->prompt, sot, sotto__sot_sequence(h->tokenizer, language, h->options.task, sot)) &&
          sotto__ids_push(&h->prompt, h->specials->no_timestamps);
     if (n_forced) {
-        ok = ok && sotto__ids_append(&h->prompt, ask->before->tokens.data, n_forced);
+        ok = ok && sotto__ids_append(&h->prompt, forced, n_forced);
         *sot_index = h->prompt.len - 1;
     }
     return ok ? SOTTO_OK : sotto__fail_nomem(err, "captions");
@@ -161,27 +157,27 @@ static bool makes_sense(const sotto__hearer *h, const sotto__hearing *ask, const
     const size_t n_ctx = (size_t)sotto__runtime_info(h->rt)->n_text_ctx;
     if (found->compression_ratio > h->options.compression_ratio_threshold) return false;
     if (found->n + h->prompt.len >= n_ctx || found->n >= n_ctx / 2) return false;
-    return ask->forced || found->avg_logprob >= h->options.logprob_threshold;
+    return ask->before->confirmed || found->avg_logprob >= h->options.logprob_threshold;
 }
 
 static sotto_status decode(sotto__hearer *h, const sotto__hearing *ask, const char *language,
                            sotto__window_tokens *found, bool *sense, sotto_error *err)
 {
-    const size_t skip = forced_tokens(ask);
-    size_t sot_index;
+    const bool leans = ask->before->confirmed > 0; /* on forced words */
+    size_t sot_index, n_draft;
+    const int32_t *draft = sotto__frontier_draft(ask->before, &n_draft);
     bool good;
     sotto_status st = make_prompt(h, ask, language, &sot_index, err);
     if (st != SOTTO_OK) return st;
-    h->rules.suppress_blank = ask->forced == 0; /* after forced words the text may end at once */
-    st = sotto__window_decoder_set_draft(h->decoder, ask->before ? ask->before->tokens.data + skip : NULL,
-                                         ask->before ? ask->before->tokens.len - skip : 0, err);
+    h->rules.suppress_blank = !leans; /* after forced words the text may end at once */
+    st = sotto__window_decoder_set_draft(h->decoder, draft, n_draft, err);
     if (st == SOTTO_OK)
         st = sotto__window_decode(h->decoder, h->window, h->prompt.data, h->prompt.len, sot_index, 0, true, found,
                                   &good, err);
     if (st != SOTTO_OK) return st;
     *sense = makes_sense(h, ask, found);
     if (*sense || !ask->final) return SOTTO_OK;
-    if (ask->forced == 0 && sotto__is_silence(&h->options, found)) return SOTTO_OK;
+    if (!leans && sotto__is_silence(&h->options, found)) return SOTTO_OK;
     sotto__runtime_counts(h->rt)->full_window_retries++;
     if ((st = encode(h, true, err)) == SOTTO_OK)
         st = sotto__window_decode(h->decoder, h->window, h->prompt.data, h->prompt.len, sot_index, 0, false, found,
@@ -199,12 +195,12 @@ static bool add_word(sotto__hypothesis *out, const sotto__heard_word *w)
     return true;
 }
 
-/* Whether the tokens hold a letter or a number; those that do not are punctuation. */
-static sotto_status is_speech(sotto__hearer *h, const int32_t *tokens, size_t n, bool *speech, sotto_error *err)
+/* Whether the token holds part of a word; one that does not is punctuation. */
+static sotto_status is_speech(sotto__hearer *h, int32_t token, bool *speech, sotto_error *err)
 {
     sotto_status st;
     h->scratch.len = 0;
-    st = sotto__tokenizer_decode(h->tokenizer, tokens, n, &h->scratch, err);
+    st = sotto__tokenizer_decode(h->tokenizer, &token, 1, &h->scratch, err);
     *speech = st == SOTTO_OK && !sotto__same_word(h->scratch.data, h->scratch.len, "", 0);
     return st;
 }
@@ -215,7 +211,7 @@ static sotto_status end_of_speech(sotto__hearer *h, const int32_t *tokens, size_
     size_t at = *end;
     bool speech = false;
     while (at > first && !speech) {
-        const sotto_status st = is_speech(h, tokens + at - 1, 1, &speech, err);
+        const sotto_status st = is_speech(h, tokens[at - 1], &speech, err);
         if (st != SOTTO_OK) return st;
         if (!speech) at--;
     }
@@ -228,7 +224,9 @@ static sotto_status end_of_speech(sotto__hearer *h, const int32_t *tokens, size_
 static sotto_status make_words(sotto__hearer *h, const sotto__hearing *ask, sotto__hypothesis *out, sotto_error *err)
 {
     const sotto__drafts *d = &h->drafts;
-    const size_t n_forced = forced_tokens(ask);
+    const sotto__frontier *before = ask->before;
+    size_t n_forced;
+    sotto__frontier_forced(before, &n_forced);
     size_t aligned = 0, aligned_end = d->n_words ? d->words[0].n_tokens : 0, at = 0;
     while (at < out->tokens.len) {
         sotto__heard_word w = {.begin = out->text.len};
@@ -237,8 +235,8 @@ static sotto_status make_words(sotto__hearer *h, const sotto__hearing *ask, sott
         /* the aligned word that `at` is in; what is left over belongs to the last */
         while (at >= aligned_end && aligned + 1 < d->n_words) aligned_end += d->words[++aligned].n_tokens;
         first = d->n_words ? &d->words[aligned] : NULL;
-        if (out->n < ask->forced) {
-            w.token_end = ask->before->words[out->n].token_end;
+        if (out->n < before->confirmed) {
+            w.token_end = before->now.words[out->n].token_end;
         } else {
             w.token_end = aligned_end > at && aligned + 1 < d->n_words ? aligned_end : out->tokens.len;
             if (at < n_forced && w.token_end > n_forced) w.token_end = n_forced;
@@ -282,7 +280,8 @@ static sotto_status time_words(sotto__hearer *h, const sotto__hearing *ask, cons
 sotto_status sotto__hear(sotto__hearer *h, const sotto__hearing *ask, sotto__hypothesis *out, sotto__verdict *verdict,
                          sotto_error *err)
 {
-    const size_t n_forced = forced_tokens(ask);
+    size_t n_forced;
+    const int32_t *forced = sotto__frontier_forced(ask->before, &n_forced);
     sotto__window_tokens found;
     sotto_status st;
     sotto__hypothesis_clear(out);
@@ -291,13 +290,13 @@ sotto_status sotto__hear(sotto__hearer *h, const sotto__hearing *ask, sotto__hyp
         (st = settle_language(h, ask, &verdict->language, err)) != SOTTO_OK ||
         (st = decode(h, ask, verdict->language, &found, &verdict->trusted, err)) != SOTTO_OK)
         goto done;
-    if (!ask->forced && sotto__is_silence(&h->options, &found)) {
+    if (!n_forced && sotto__is_silence(&h->options, &found)) {
         sotto__runtime_counts(h->rt)->windows_skipped++;
         verdict->trusted = true;
         goto done;
     }
     if (!verdict->trusted) goto done;
-    if (n_forced && !sotto__ids_append(&out->tokens, ask->before->tokens.data, n_forced)) goto no_memory;
+    if (n_forced && !sotto__ids_append(&out->tokens, forced, n_forced)) goto no_memory;
     for (size_t i = 0; i < found.n; i++)
         if (found.tokens[i] < h->specials->eot && !sotto__ids_push(&out->tokens, found.tokens[i])) goto no_memory;
     sotto__runtime_counts(h->rt)->tokens_kept += out->tokens.len - n_forced;

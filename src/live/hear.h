@@ -4,7 +4,7 @@
 #ifndef SOTTO_LIVE_HEAR_H
 #define SOTTO_LIVE_HEAR_H
 
-#include "live/hypothesis.h"
+#include "live/frontier.h"
 #include "model/runtime.h"
 
 /* Caches, rules and scratch memory of one stream. */
@@ -21,10 +21,9 @@ typedef struct sotto__hearing {
     size_t n;
     const int32_t *history; /* text tokens before the window */
     size_t n_history;
-    const sotto__hypothesis *before; /* the last hypothesis of the window: a draft */
-    size_t forced;                   /* its first words, which this one begins with */
-    const char *language;            /* code; NULL = to be told from the window */
-    bool final;                      /* nothing follows: failing decodings are repeated as in a transcription */
+    const sotto__frontier *before; /* of the window: its confirmed words are forced, the others a draft */
+    const char *language;          /* code; NULL = to be told from the window */
+    bool final;                    /* nothing follows: failing decodings are repeated as in a transcription */
 } sotto__hearing;
 
 typedef struct sotto__verdict {

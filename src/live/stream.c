@@ -245,8 +245,7 @@ static sotto_status hear_window(sotto_stream *s, uint64_t end, bool final, bool 
                           .n = n,
                           .history = s->history.data,
                           .n_history = s->history.len,
-                          .before = &s->frontier.now,
-                          .forced = s->frontier.confirmed,
+                          .before = &s->frontier,
                           .language = s->language ? sotto_language_code(s->language) : s->utterance_language,
                           .final = final};
     sotto__verdict verdict;
