@@ -82,10 +82,10 @@ static void print_table(const json_t *o)
            json_string_value(json_object_get(o, "version")), json_string_value(json_object_get(o, "build")),
            text(o, "machine", "cpu"), number(json_object_get(o, "machine"), "threads", NULL), text(o, "model", "path"),
            text(o, "model", "precision"), 1e-6 * number(o, "model", "parameters"));
-    printf("ceilings: f32 %.1f GOP/s on registers, %.1f in products; 16-bit integers %.1f on registers, %.1f in "
-           "products\n",
+    printf("ceilings: f32 %.1f GOP/s on registers, %.1f in products; integers on registers: 16-bit %.1f, 8-bit "
+           "%.1f; 8-bit weights %.1f in products\n",
            number(ceilings, "gops", "f32"), number(ceilings, "gops", "f32_product"), number(ceilings, "gops", "int16"),
-           number(ceilings, "gops", "int16_product"));
+           number(ceilings, "gops", "int8"), number(ceilings, "gops", "packed_product"));
     fputs("reads:", stdout);
     const char *key;
     json_t *one;

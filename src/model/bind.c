@@ -208,9 +208,9 @@ static sotto_status list_fields(struct binder *b, sotto_error *err)
                 row->part == SOTTO_PART_DECODER_POSITIONS)
                 continue;
             one->linear = (sotto__linear *)(void *)((char *)one->to - offsetof(sotto__linear, weight));
-            one->place = row->part == SOTTO_PART_TOKEN_EMBEDDING ? SOTTO__IN_VOCABULARY
-                         : row->where == DECODER                 ? SOTTO__IN_DECODER
-                                                                 : SOTTO__IN_ENCODER;
+            one->place = row->part == SOTTO_PART_TOKEN_EMBEDDING                     ? SOTTO__IN_VOCABULARY
+                         : row->where == DECODER && row->field != B(cross_kv.weight) ? SOTTO__IN_DECODER
+                                                                                     : SOTTO__IN_ENCODER;
         }
     }
     return SOTTO_OK;
@@ -316,8 +316,16 @@ static void size_layers(struct binder *b)
     size_linear(&p->conv2, d, d, b->sizes[KERNEL]);
     size_linear(&p->embedding, d, b->sizes[VOCAB], 1);
     p->encoder_norm.n = p->decoder_norm.n = d;
-    for (size_t l = 0; l < layers_of(b, ENCODER); l++) size_block(&p->encoder[l], d);
-    for (size_t l = 0; l < layers_of(b, DECODER); l++) size_block(&p->decoder[l], d);
+    p->conv1.bytes = p->conv2.bytes = true; /* once a window, in the thousands of rows: all that encodes it */
+    for (size_t l = 0; l < layers_of(b, ENCODER); l++) {
+        sotto__block *e = &p->encoder[l];
+        size_block(e, d);
+        e->qkv.bytes = e->self_out.bytes = e->up.bytes = e->down.bytes = true;
+    }
+    for (size_t l = 0; l < layers_of(b, DECODER); l++) {
+        size_block(&p->decoder[l], d);
+        p->decoder[l].cross_kv.bytes = true;
+    }
 }
 
 static void count_unshared(const struct binder *b)

@@ -123,7 +123,7 @@ static void embed(struct pass *p)
         r->rt->counts.multiply_adds[SOTTO_PART_TOKEN_EMBEDDING] += (uint64_t)r->rows * d;
         r->rt->counts.multiply_adds[SOTTO_PART_DECODER_POSITIONS] += (uint64_t)r->rows * d;
     }
-    sotto__did(&m->nn, 2 * p->rows * d, false, p->rows * d * sizeof(float), 2 * p->rows * d * sizeof(float));
+    sotto__did(&m->nn, 2 * p->rows * d, SOTTO__ON_FLOATS, p->rows * d * sizeof(float), 2 * p->rows * d * sizeof(float));
     sotto__lap_end(&m->nn, SOTTO__LAP_EMBED);
 }
 

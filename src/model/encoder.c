@@ -87,7 +87,7 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
     }
     memset(rt->position_seen, 1, p->whole);
     m->nn.ops->add(rt->work->x, m->params.audio_positions, p->whole * d);
-    sotto__did(&m->nn, (p->whole + p->sampled) * d, false, 2 * p->whole * d * sizeof(float),
+    sotto__did(&m->nn, (p->whole + p->sampled) * d, SOTTO__ON_FLOATS, 2 * p->whole * d * sizeof(float),
                (p->whole + p->sampled) * d * sizeof(float));
     sotto__lap_end(&m->nn, SOTTO__LAP_EMBED);
     sotto__count_linear(rt, SOTTO_PART_CONV, conv1, frames);
@@ -118,7 +118,8 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
                           .keys = t,
                           .key_bias = w->sampled ? w->key_bias : NULL};
     if (rt->work->kv) {
-        sotto__kv_pack(&m->nn, rt->work->kv, a.k, a.v, 3 * d, t, heads, width, 16);
+        a.bytes = b->qkv.bytes && b->qkv.packed.bits == 8 && m->nn.ops->bytes;
+        sotto__kv_pack(&m->nn, rt->work->kv, a.k, a.v, 3 * d, t, heads, width, a.bytes ? 8 : 16);
         a.packed_k = rt->work->kv;
         a.packed_v = rt->work->kv + heads;
         sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);
@@ -171,7 +172,7 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
         sotto__kv_pack(&m->nn, kv, rt->work->wide, rt->work->wide + d, 2 * d, t, j.heads, j.width, 8);
     } else {
         j.to = w->cross_kv + 2 * layer * t * d;
-        sotto__did(&m->nn, 0, false, 4 * t * d * sizeof(float), 0);
+        sotto__did(&m->nn, 0, SOTTO__ON_FLOATS, 4 * t * d * sizeof(float), 0);
         sotto__pool_run(m->nn.pool, split_head, &j, 2 * j.heads);
     }
     sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);

@@ -56,6 +56,48 @@ static void packed_block(const struct job *j, const sotto__attention *a, size_t 
     ops->product(&g, 0, sotto__panels(j->width));
 }
 
+static bool in_bytes(const sotto__nn *nn, const sotto__attention *a)
+{
+    return a->packed_k && a->bytes && nn->ops->bytes && !a->raw;
+}
+
+/* The same with queries and weights of 8 bits. */
+static void byte_block(const struct job *j, const sotto__attention *a, size_t head, size_t r0, size_t rows,
+                       float *scores)
+{
+    enum { MAX_WIDTH = 256 };
+    const sotto__byte_ops *bytes = j->nn->ops->bytes;
+    const size_t ld = (a->keys + 31) / 32 * 32, ldq = (j->width + 3) / 4 * 4;
+    int8_t q[SOTTO__ATTENTION_ROWS * MAX_WIDTH];
+    float scale[SOTTO__ATTENTION_ROWS];
+    int32_t sums[SOTTO__ATTENTION_ROWS];
+    for (size_t r = 0; r < rows; r++) {
+        bytes->quantise(q + r * ldq, scale + r, sums + r, a->q + (r0 + r) * a->ldq + head * j->width, j->width,
+                        j->width);
+        scale[r] *= j->scale;
+    }
+    sotto__byte_product g = {.a = q,
+                             .lda = ldq,
+                             .rows = rows,
+                             .a_scale = scale,
+                             .a_sums = sums,
+                             .b = &a->packed_k[head],
+                             .bias = a->key_bias,
+                             .c = scores,
+                             .ldc = ld};
+    bytes->product(&g, 0, sotto__panels(a->keys));
+    for (size_t r = 0; r < rows; r++)
+        scale[r] = bytes->softmax((uint8_t *)(void *)(scores + r * ld), scores + r * ld, a->keys);
+    g = (sotto__byte_product){.a = (const int8_t *)(const void *)scores,
+                              .lda = ld * sizeof *scores,
+                              .rows = rows,
+                              .a_scale = scale,
+                              .b = &a->packed_v[head],
+                              .c = a->out + r0 * a->ldo + head * j->width,
+                              .ldc = a->ldo};
+    bytes->product(&g, 0, sotto__panels(j->width));
+}
+
 static size_t blocks_of(const sotto__attention *a)
 {
     return (a->rows + SOTTO__ATTENTION_ROWS - 1) / SOTTO__ATTENTION_ROWS;
@@ -77,6 +119,10 @@ static void block_task(void *arg, size_t index, int thread)
     block = index % blocks_of(a);
     const size_t r0 = block * SOTTO__ATTENTION_ROWS;
     rows = a->rows - r0 < SOTTO__ATTENTION_ROWS ? a->rows - r0 : SOTTO__ATTENTION_ROWS;
+    if (in_bytes(j->nn, a)) {
+        byte_block(j, a, head, r0, rows, scores);
+        return;
+    }
     if (a->packed_k) {
         packed_block(j, a, head, r0, rows, scores);
         return;
@@ -176,7 +222,7 @@ void sotto__kv_pack(const sotto__nn *nn, sotto__packed *memory, const float *k, 
     unsigned char *at = (unsigned char *)memory + sotto__round_64(2 * heads * sizeof *memory);
     for (size_t h = 0; h < heads; h++) at = place_matrix(&memory[h], at, width, keys, bits);
     for (size_t h = 0; h < heads; h++) at = place_matrix(&memory[heads + h], at, keys, width, bits);
-    sotto__did(nn, 0, false, 2 * keys * heads * width * (sizeof(float) + (size_t)bits / 8), 0);
+    sotto__did(nn, 0, SOTTO__ON_FLOATS, 2 * keys * heads * width * (sizeof(float) + (size_t)bits / 8), 0);
     sotto__pool_run(nn->pool, pack_panel, &j, heads * (sotto__panels(width) + sotto__panels(keys)));
 }
 
@@ -184,8 +230,8 @@ static void count_attention(const struct job *j, const sotto__attention *a)
 {
     const size_t d = j->heads * j->width;
     const size_t value = a->packed_k ? (size_t)a->packed_k->bits / 8 : sizeof(float);
-    sotto__did(j->nn, 2 * a->rows * a->keys * d, a->packed_k != NULL, 2 * a->rows * d * sizeof(float),
-               2 * a->keys * d * value);
+    const sotto__operands on = !a->packed_k ? SOTTO__ON_FLOATS : in_bytes(j->nn, a) ? SOTTO__ON_BYTES : SOTTO__ON_PAIRS;
+    sotto__did(j->nn, 2 * a->rows * a->keys * d, on, 2 * a->rows * d * sizeof(float), 2 * a->keys * d * value);
 }
 
 void sotto__attention_run(const sotto__nn *nn, const sotto__attention *a, size_t n, size_t heads, size_t width,

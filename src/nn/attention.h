@@ -21,6 +21,7 @@ typedef struct sotto__attention {
     float **raw;           /* NULL, or [heads]: where head h's raw scaled scores go, [rows, raw_ld], NULL = nowhere */
     size_t raw_ld;
     const sotto__packed *packed_k, *packed_v; /* NULL, or [heads] each: taken instead of k and v; not causal */
+    bool bytes; /* both in 8 bits: queries and weights too, where the kernel table has products of bytes; no raw */
 } sotto__attention;
 
 /* Rows of queries worked on together: bounds the scratch that callers provide. */

@@ -44,7 +44,26 @@ static void product_task(void *arg, size_t index, int thread)
                               .b = &b,
                               .c = (float *)(void *)(at + ACTIVATIONS + WEIGHTS + SCALES),
                               .ldc = OUT};
-    for (size_t i = 0; i < j->repeats; i++) j->nn->ops->product(&g, 0, OUT / SOTTO__PANEL);
+    float group_scale[ROWS * IN / 64];
+    int32_t sums[ROWS * IN / 64];
+    for (size_t r = 0; r < ROWS * IN / 64; r++) {
+        group_scale[r] = 1.0f;
+        sums[r] = -128 * 64;
+    }
+    const sotto__byte_product bytes = {.a = (const int8_t *)at,
+                                       .lda = IN,
+                                       .rows = ROWS,
+                                       .a_scale = group_scale,
+                                       .a_sums = sums,
+                                       .b = &b,
+                                       .c = g.c,
+                                       .ldc = OUT};
+    for (size_t i = 0; i < j->repeats; i++) {
+        if (j->nn->ops->bytes)
+            j->nn->ops->bytes->product(&bytes, 0, OUT / SOTTO__PANEL);
+        else
+            j->nn->ops->product(&g, 0, OUT / SOTTO__PANEL);
+    }
     j->counts[index] = (double)j->repeats * IN * OUT * ROWS;
 }
 
@@ -104,6 +123,10 @@ sotto_status sotto__peaks_measure(sotto__peaks *out, const sotto__nn *nn, int ro
     out->floats = fastest(&j, peak_task, tasks, 1, rounds);
     j.peak = nn->ops->peak_pairs;
     out->pairs = fastest(&j, peak_task, tasks, 1, rounds);
+    if (nn->ops->bytes) {
+        j.peak = nn->ops->bytes->peak;
+        out->bytes = fastest(&j, peak_task, tasks, 1, rounds);
+    }
     j.repeats = PRODUCT_REPEATS;
     out->product = fastest(&j, product_task, tasks, 1, rounds);
     release(&j);

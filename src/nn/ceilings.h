@@ -9,7 +9,9 @@
 typedef struct sotto__peaks {
     double floats;  /* f32, on registers */
     double pairs;   /* 16-bit integers, on registers */
-    double product; /* the product kernel on 8-bit weights that stay in a core's first caches */
+    double bytes;   /* 8-bit integers, on registers; 0 where the kernel table has no products of them */
+    double product; /* the product kernel on 8-bit weights, with activations of as many bits as there are, that stay in
+                       a core's first caches */
 } sotto__peaks;
 
 /* Best of `rounds` rounds of some milliseconds each. SOTTO_ENOMEM. */

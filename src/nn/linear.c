@@ -89,7 +89,7 @@ size_t sotto__half_scratch(size_t in) { return CHUNK_FLOATS > 16 * in ? CHUNK_FL
 static void count_layer(const sotto__nn *nn, const sotto__linear *l, size_t rows)
 {
     const size_t matrix = l->taps * l->in * l->out, bias = l->bias ? l->out : 0;
-    sotto__did(nn, rows * (matrix + bias), false, rows * (l->in + l->out) * sizeof(float),
+    sotto__did(nn, rows * (matrix + bias), SOTTO__ON_FLOATS, rows * (l->in + l->out) * sizeof(float),
                matrix * (l->half ? sizeof(uint16_t) : sizeof(float)) + bias * sizeof(float));
 }
 
@@ -149,7 +149,8 @@ static void norm_rows(void *arg, size_t index, int thread)
 void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *x, size_t rows, float *y)
 {
     struct norm_job j = {nn, norm, x, y, rows};
-    sotto__did(nn, 2 * rows * norm->n, false, 2 * rows * norm->n * sizeof(float), 2 * norm->n * sizeof(float));
+    sotto__did(nn, 2 * rows * norm->n, SOTTO__ON_FLOATS, 2 * rows * norm->n * sizeof(float),
+               2 * norm->n * sizeof(float));
     sotto__pool_run(nn->pool, norm_rows, &j, (rows + NORM_ROWS - 1) / NORM_ROWS);
 }
 

@@ -12,7 +12,7 @@
 typedef struct sotto__nn {
     const sotto__ops *ops;
     sotto__pool *pool;
-    /* made by sotto__nn_reserve: the activations of a packed layer, quantised */
+    /* made by sotto__nn_reserve: the activations of a packed layer, quantised to 16 bits, or to 8 in groups */
     int16_t *act;
     float *act_scale;
     int32_t *act_sums;
@@ -22,12 +22,17 @@ typedef struct sotto__nn {
     sotto__timer *timer; /* NULL = off */
 } sotto__nn;
 
+/* What multiply-adds work on. */
+typedef enum sotto__operands { SOTTO__ON_FLOATS, SOTTO__ON_PAIRS, SOTTO__ON_BYTES } sotto__operands;
+
 /* The lap that runs does this: for laps that the layers below do not count themselves. */
-static inline void sotto__did(const sotto__nn *nn, size_t multiply_adds, bool integers, size_t bytes, size_t weights)
+static inline void sotto__did(const sotto__nn *nn, size_t multiply_adds, sotto__operands on, size_t bytes,
+                              size_t weights)
 {
     if (!nn->timer) return;
     nn->timer->open.multiply_adds += multiply_adds;
-    if (integers) nn->timer->open.integer_multiply_adds += multiply_adds;
+    if (on == SOTTO__ON_PAIRS) nn->timer->open.integer_multiply_adds += multiply_adds;
+    if (on == SOTTO__ON_BYTES) nn->timer->open.byte_multiply_adds += multiply_adds;
     nn->timer->open.bytes += bytes + weights;
     nn->timer->open.weight_bytes += weights;
 }
@@ -53,6 +58,7 @@ typedef struct sotto__linear {
     const float *bias;    /* [out] or NULL */
     size_t in, out;
     size_t taps; /* 1 = an ordinary layer */
+    bool bytes;  /* packed in 8 bits: activations in 8 bits too, where the kernel table has products of bytes */
 } sotto__linear;
 
 typedef struct sotto__norm {

@@ -22,7 +22,7 @@ sotto_status sotto__nn_reserve(sotto__nn *nn, size_t rows, size_t width, size_t 
     nn->act_rows = rows;
     nn->act_values = rows * lda;
     nn->act = sotto__aligned(nn->act_values, sizeof *nn->act);
-    nn->act_scale = sotto__aligned(rows, sizeof *nn->act_scale);
+    nn->act_scale = sotto__aligned(nn->act_values / SOTTO__GROUP4 + rows, sizeof *nn->act_scale);
     nn->act_sums = sotto__aligned(nn->act_values / SOTTO__GROUP4 + 1, sizeof *nn->act_sums);
     nn->scratch = sotto__aligned(threads * nn->scratch_stride, sizeof *nn->scratch);
     if (nn->act && nn->act_scale && nn->act_sums && nn->scratch) return SOTTO_OK;
@@ -51,6 +51,8 @@ struct job {
     size_t ldy;
     float *const *to; /* NULL, or where each row goes */
     sotto__epilogue epilogue;
+    const sotto__byte_ops *bytes; /* NULL, or what makes 8-bit activations */
+    size_t groups;                /* of them, a row */
     float limit;
     size_t chunk, chunks; /* panels of a task, tasks of a block of rows */
 };
@@ -62,11 +64,16 @@ static void quantise_rows(void *arg, size_t index, int thread)
     const size_t r0 = index * QUANTISE_ROWS, r1 = r0 + QUANTISE_ROWS < j->rows ? r0 + QUANTISE_ROWS : j->rows;
     for (size_t r = r0; r < r1; r++) {
         const float *x = j->x + r * j->ldx;
-        int16_t *q = nn->act + r * j->lda;
+        int16_t *q = nn->act + r * j->lda; /* 16 bits */
         if (j->norm) {
             float *normed = nn->scratch + (size_t)thread * nn->scratch_stride;
             nn->ops->layer_norm(normed, x, j->norm->gamma, j->norm->beta, j->in, 1e-5f);
             x = normed;
+        }
+        if (j->bytes) {
+            j->bytes->quantise((int8_t *)nn->act + r * j->lda, nn->act_scale + r * j->groups,
+                               nn->act_sums + r * j->groups, x, j->in, j->layer->packed.group);
+            continue;
         }
         nn->act_scale[r] = nn->ops->quantise(q, x, j->in, j->limit);
         if (j->layer->packed.bits == 4) {
@@ -80,12 +87,23 @@ static void quantise_rows(void *arg, size_t index, int thread)
     }
 }
 
-static void multiply(void *arg, size_t index, int thread)
+static void product_of_bytes(const struct job *j, size_t r0, size_t rows, size_t first, size_t n)
 {
-    const struct job *j = arg;
-    const size_t block = index / j->chunks, first = index % j->chunks * j->chunk;
-    const size_t panels = sotto__panels(j->layer->out), n = panels - first < j->chunk ? panels - first : j->chunk;
-    const size_t r0 = block * BLOCK_ROWS, rows = j->rows - r0 < BLOCK_ROWS ? j->rows - r0 : BLOCK_ROWS;
+    const sotto__byte_product g = {.a = (const int8_t *)j->nn->act + r0 * j->lda,
+                                   .lda = j->lda,
+                                   .rows = rows,
+                                   .a_scale = j->nn->act_scale + r0 * j->groups,
+                                   .a_sums = j->nn->act_sums + r0 * j->groups,
+                                   .b = &j->layer->packed,
+                                   .bias = j->layer->bias,
+                                   .c = j->y + r0 * j->ldy,
+                                   .ldc = j->ldy,
+                                   .add_to = j->epilogue == SOTTO__RESIDUAL};
+    j->bytes->product(&g, first, n);
+}
+
+static void product_of_pairs(const struct job *j, size_t r0, size_t rows, size_t first, size_t n)
+{
     const sotto__product g = {.a = j->nn->act + r0 * j->lda,
                               .lda = j->lda,
                               .rows = rows,
@@ -97,13 +115,25 @@ static void multiply(void *arg, size_t index, int thread)
                               .to = j->to ? j->to + r0 : NULL,
                               .ldc = j->ldy,
                               .add_to = j->epilogue == SOTTO__RESIDUAL};
-    (void)thread;
     j->nn->ops->product(&g, first, n);
+}
+
+static void multiply(void *arg, size_t index, int thread)
+{
+    const struct job *j = arg;
+    const size_t block = index / j->chunks, first = index % j->chunks * j->chunk;
+    const size_t panels = sotto__panels(j->layer->out), n = panels - first < j->chunk ? panels - first : j->chunk;
+    const size_t r0 = block * BLOCK_ROWS, rows = j->rows - r0 < BLOCK_ROWS ? j->rows - r0 : BLOCK_ROWS;
+    (void)thread;
+    if (j->bytes)
+        product_of_bytes(j, r0, rows, first, n);
+    else
+        product_of_pairs(j, r0, rows, first, n);
     if (j->epilogue == SOTTO__GELU) {
         const size_t o = first * SOTTO__PANEL, end = (first + n) * SOTTO__PANEL;
         const size_t outputs = (end < j->layer->out ? end : j->layer->out) - o;
         for (size_t r = 0; r < rows; r++)
-            j->nn->ops->bias_gelu((j->to ? j->to[r0 + r] : g.c + r * j->ldy) + o, NULL, outputs);
+            j->nn->ops->bias_gelu((j->to ? j->to[r0 + r] : j->y + (r0 + r) * j->ldy) + o, NULL, outputs);
     }
 }
 
@@ -121,18 +151,20 @@ static void split(struct job *j)
     j->chunks = (panels + j->chunk - 1) / j->chunk;
 }
 
+static size_t size_of(const struct job *j) { return j->bytes ? sizeof(int8_t) : sizeof(int16_t); }
+
 static void count_rounding(const struct job *j)
 {
     const size_t values = j->rows * j->in, fresh = j->rows * j->layer->in; /* rows of a convolution overlap */
-    sotto__did(j->nn, j->norm ? 2 * values : 0, false, fresh * sizeof(float) + values * sizeof(int16_t), 0);
+    sotto__did(j->nn, j->norm ? 2 * values : 0, SOTTO__ON_FLOATS, fresh * sizeof(float) + values * size_of(j), 0);
 }
 
 static void count_product(const struct job *j)
 {
     const sotto__packed *p = &j->layer->packed;
     const size_t bias = j->layer->bias ? p->out : 0;
-    sotto__did(j->nn, j->rows * (p->in * p->out + bias), true,
-               j->rows * (j->in * sizeof(int16_t) + p->out * sizeof(float)),
+    sotto__did(j->nn, j->rows * (p->in * p->out + bias), j->bytes ? SOTTO__ON_BYTES : SOTTO__ON_PAIRS,
+               j->rows * (j->in * size_of(j) + p->out * sizeof(float)),
                sotto__packed_bytes(p->in, p->out, p->bits) +
                    (sotto__packed_scales(p->in, p->out, p->bits) + bias) * sizeof(float));
 }
@@ -142,9 +174,11 @@ void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto
 {
     struct job j = {.nn = nn, .norm = norm, .layer = layer, .ldx = ldx, .ldy = ldy, .epilogue = epilogue};
     j.in = layer->taps * layer->in;
-    j.lda = (j.in + 31) / 32 * 32;
+    if (layer->bytes && layer->packed.bits == 8 && !to) j.bytes = nn->ops->bytes;
+    j.lda = j.bytes ? (j.in + 63) / 64 * 64 : (j.in + 31) / 32 * 32;
+    j.groups = sotto__groups(j.in, layer->packed.group);
     j.limit = sotto__activation_limit(&layer->packed);
-    size_t most = nn->act_values / j.lda;
+    size_t most = (j.bytes ? 2 : 1) * nn->act_values / j.lda;
     if (most > nn->act_rows) most = nn->act_rows;
     for (size_t r = 0; r < rows; r += j.rows) {
         j.rows = rows - r < most ? rows - r : most;

@@ -41,9 +41,39 @@ typedef struct sotto__product {
     bool add_to;      /* c += instead of c = */
 } sotto__product;
 
+/* The same for activations of 8 bits and b of 8 bits, every group of b's with a scale of its own. Row r is a + r * lda,
+ * zero-filled up to a multiple of four. */
+typedef struct sotto__byte_product {
+    const int8_t *a;
+    size_t lda, rows;
+    const float *a_scale;  /* [rows, groups] */
+    const int32_t *a_sums; /* [rows, groups]: -128 times a group's sum. NULL: a is uint8_t, and b has one group */
+    const sotto__packed *b;
+    const float *bias; /* [b->out] or NULL */
+    float *c;
+    size_t ldc;
+    bool add_to; /* c += instead of c = */
+} sotto__byte_product;
+
+typedef struct sotto__byte_ops {
+    /* q[n] = round(x[n] / scale) in groups, largest magnitude 127; scale[groups], sums[groups] as a product takes them.
+     * q[n …] = 0 up to a multiple of four. A group without any size, or with a value that is not finite, gives scale
+     * 0. */
+    void (*quantise)(int8_t *q, float *scale, int32_t *sums, const float *x, size_t n, size_t group);
+    /* q[n] = softmax(x[n]) as integers times the scale that it returns, the largest 255; x overwritten by q if it
+     * begins where x does. q[n …] = 0 up to a multiple of four. */
+    float (*softmax)(uint8_t *q, float *x, size_t n);
+    /* Panels first … first + n - 1 of a product. */
+    void (*product)(const sotto__byte_product *p, size_t first, size_t n);
+    /* as peak_pairs */
+    double (*peak)(size_t rounds, float *sink);
+} sotto__byte_ops;
+
 typedef struct sotto__ops {
     const char *name;
     sotto__isa isa;
+    /* NULL where the processor does not multiply bytes faster than pairs of 16 bits */
+    const sotto__byte_ops *bytes;
     /* y[n] = (x - mean) / sqrt(var + eps) * gamma + beta; biased variance, as torch's LayerNorm */
     void (*layer_norm)(float *y, const float *x, const float *gamma, const float *beta, size_t n, float eps);
     /* x[n] = gelu(x + bias), exact (erf) form; bias may be NULL */

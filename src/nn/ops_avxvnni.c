@@ -17,5 +17,11 @@
 
 static inline vi iv_dot(vi s, vi a, vi b) { return (vi)_mm256_dpwssd_avx_epi32((__m256i)s, (__m256i)a, (__m256i)b); }
 
+#define SOTTO__BYTES sotto__bytes_avxvnni
+#define SOTTO__TABLE_BYTES &sotto__bytes_avxvnni
+#define BYTE_PANELS 1
+
+static inline vi ib_dot(vi s, vi a, vi b) { return (vi)_mm256_dpbusd_avx_epi32((__m256i)s, (__m256i)a, (__m256i)b); }
+
 #include "nn/ops_packed.inc"
 #endif

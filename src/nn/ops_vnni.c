@@ -17,5 +17,11 @@
 
 static inline vi iv_dot(vi s, vi a, vi b) { return (vi)_mm512_dpwssd_epi32((__m512i)s, (__m512i)a, (__m512i)b); }
 
+#define SOTTO__BYTES sotto__bytes_vnni
+#define SOTTO__TABLE_BYTES &sotto__bytes_vnni
+#define BYTE_PANELS 2
+
+static inline vi ib_dot(vi s, vi a, vi b) { return (vi)_mm512_dpbusd_epi32((__m512i)s, (__m512i)a, (__m512i)b); }
+
 #include "nn/ops_packed.inc"
 #endif

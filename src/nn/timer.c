@@ -25,6 +25,7 @@ void sotto__lap_add(sotto__lap *sum, const sotto__lap *lap)
     sum->seconds += lap->seconds;
     sum->multiply_adds += lap->multiply_adds;
     sum->integer_multiply_adds += lap->integer_multiply_adds;
+    sum->byte_multiply_adds += lap->byte_multiply_adds;
     sum->bytes += lap->bytes;
     sum->weight_bytes += lap->weight_bytes;
 }

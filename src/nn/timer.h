@@ -40,6 +40,7 @@ typedef struct sotto__lap {
     double seconds;
     uint64_t multiply_adds;
     uint64_t integer_multiply_adds; /* those of them on 16-bit integers */
+    uint64_t byte_multiply_adds;    /* those of them on 8-bit ones */
     uint64_t bytes;                 /* that have to be read or written, each value once */
     uint64_t weight_bytes;          /* those of them that are the model's, or keys and values */
 } sotto__lap;

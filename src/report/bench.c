@@ -126,12 +126,15 @@ static sotto_status time_decoder(struct bench *b, struct measured *m, sotto__ste
 static json_t *rates(const struct bench *b, const sotto__lap *lap, double bandwidth, bool *ok)
 {
     json_t *o = json_object();
-    const double integers = (double)lap->integer_multiply_adds, all = (double)lap->multiply_adds;
-    const double at_peak = integers / b->peaks.pairs + (all - integers) / b->peaks.floats;
+    const double pairs = (double)lap->integer_multiply_adds, bytes = (double)lap->byte_multiply_adds;
+    const double all = (double)lap->multiply_adds;
+    const double at_peak =
+        pairs / b->peaks.pairs + (bytes > 0 ? bytes / b->peaks.bytes : 0) + (all - pairs - bytes) / b->peaks.floats;
     const double at_bandwidth = (double)lap->bytes / bandwidth, s = lap->seconds;
     sotto__json_put(o, "seconds", sotto__json_real(s), ok);
     sotto__json_put(o, "multiply_adds", sotto__json_count(lap->multiply_adds), ok);
     sotto__json_put(o, "integer_multiply_adds", sotto__json_count(lap->integer_multiply_adds), ok);
+    sotto__json_put(o, "byte_multiply_adds", sotto__json_count(lap->byte_multiply_adds), ok);
     sotto__json_put(o, "bytes", sotto__json_count(lap->bytes), ok);
     sotto__json_put(o, "weight_bytes", sotto__json_count(lap->weight_bytes), ok);
     sotto__json_put(o, "gops", sotto__json_ratio(2e-9 * all, s), ok);
@@ -336,7 +339,8 @@ static sotto_status ceilings_of(struct bench *b, json_t *o, sotto_error *err)
     sotto__json_put(gops, "f32", sotto__json_real(2e-9 * b->peaks.floats), &ok);
     sotto__json_put(gops, "f32_product", sotto__json_real(sotto_model_peak_gflops(b->model)), &ok);
     sotto__json_put(gops, "int16", sotto__json_real(2e-9 * b->peaks.pairs), &ok);
-    sotto__json_put(gops, "int16_product", sotto__json_real(2e-9 * b->peaks.product), &ok);
+    sotto__json_put(gops, "int8", sotto__json_real(2e-9 * b->peaks.bytes), &ok);
+    sotto__json_put(gops, "packed_product", sotto__json_real(2e-9 * b->peaks.product), &ok);
     for (size_t i = 0; i < sizeof reads / sizeof reads[0] && st == SOTTO_OK; i++) {
         double bandwidth = 0;
         json_t *one = json_object();

@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
+#include "nn/ops_tables.h"
 #include "tables.h"
 
 #include <math.h>
@@ -288,6 +289,215 @@ static void test_limits(void **state)
     }
 }
 
+/* ---- 8-bit activations ---- */
+
+/* The twin that defines them, and what the tables have. */
+static size_t find_byte_ops(const sotto__byte_ops *out[], const char *names[])
+{
+    size_t n = 1;
+    out[0] = &sotto__bytes_scalar;
+    names[0] = "twin";
+    for (size_t t = 0; t < n_tables; t++) {
+        if (!tables[t]->bytes) continue;
+        out[n] = tables[t]->bytes;
+        names[n++] = tables[t]->name;
+    }
+    return n;
+}
+
+static void test_quantise_bytes(void **state)
+{
+    static const size_t groups[] = {64, 7, 20, 32};
+    const sotto__byte_ops *ops[SOTTO__ISAS + 1];
+    const char *names[SOTTO__ISAS + 1];
+    const size_t tried = find_byte_ops(ops, names);
+    (void)state;
+    for (size_t t = 0; t < tried; t++) {
+        for (size_t n = 1; n < 300; n += n < 140 ? 1 : 37) {
+            const size_t group = groups[n % 4], all = (n + group - 1) / group, bad = n % 3 ? all : n / 2 / group;
+            static const float values[] = {NAN, INFINITY, -INFINITY, 0.0f};
+            float *x = floats(n, 3.0f), scale[301];
+            int8_t q[308];
+            int32_t sums[301];
+            memset(q, 99, sizeof q);
+            if (bad < all) {
+                x[n / 2] = values[n / 3 % 4];
+                for (size_t i = 0; n / 3 % 4 == 3 && i < n; i++) x[i] = i / group == bad ? 0 : x[i];
+            }
+            ops[t]->quantise(q, scale, sums, x, n, group);
+            for (size_t g = 0; g < all; g++) {
+                float largest = 0;
+                int sum = 0;
+                const size_t first = g * group, end = first + group < n ? first + group : n;
+                for (size_t i = first; i < end; i++) largest = fmaxf(largest, fabsf(x[i])), sum += q[i];
+                assert_int_equal(sums[g], -128 * sum);
+                if (g == bad) {
+                    assert_true(scale[g] == 0.0f);
+                    continue;
+                }
+                assert_float_equal(scale[g], largest / 127.0f, 1e-9);
+                for (size_t i = first; i < end; i++) assert_int_equal(q[i], (int)rintf(x[i] * (127.0f / largest)));
+            }
+            for (size_t i = n; i < sizeof q; i++) assert_int_equal(q[i], i < (n + 3) / 4 * 4 ? 0 : 99);
+            free(x);
+        }
+    }
+}
+
+static void test_softmax_bytes(void **state)
+{
+    const sotto__byte_ops *ops[SOTTO__ISAS + 1];
+    const char *names[SOTTO__ISAS + 1];
+    const size_t tried = find_byte_ops(ops, names);
+    (void)state;
+    for (size_t t = 0; t < tried; t++) {
+        for (size_t n = 1; n < 1600; n += n < 70 ? 1 : 389) {
+            for (int sharp = 0; sharp < 4; sharp++) {
+                float *x = floats(n, sharp == 3 ? 0.0f : powf(10.0f, (float)sharp)), *e = floats(n, 0);
+                uint8_t *q = sotto__aligned(n + 64, 1);
+                double max = -1e9;
+                int64_t total = 0;
+                for (size_t i = 0; i < n; i++) max = fmax(max, (double)x[i]);
+                memcpy(e, x, n * sizeof *x);
+                memset(q, 99, n + 64);
+                const float scale = ops[t]->softmax(q, e, n);
+                for (size_t i = 0; i < n; i++) {
+                    total += q[i];
+                    if (fabs(q[i] - 255 * exp(x[i] - max)) > 0.53)
+                        fail_msg("%s: %zu of %zu is %d, expected %g", names[t], i, n, q[i], 255 * exp(x[i] - max));
+                }
+                assert_float_equal(scale * (float)total, 1.0f, 1e-6f);
+                for (size_t i = n; i < n + 64; i++) assert_int_equal(q[i], i < (n + 3) / 4 * 4 ? 0 : 99);
+                /* in the place of the scores; and a row that is not finite */
+                memcpy(e, x, n * sizeof *x);
+                assert_true(ops[t]->softmax((uint8_t *)(void *)e, e, n) == scale);
+                assert_memory_equal(e, q, n);
+                x[n / 2] = sharp % 2 ? NAN : INFINITY;
+                assert_true(ops[t]->softmax(q, x, n) == 0.0f);
+                for (size_t i = 0; i < n; i++) assert_int_equal(q[i], 0);
+                free(x), free(e), free(q);
+            }
+        }
+    }
+}
+
+/* Rows times panels against the same integers in floats of 64 bits, for activations with and without a sign. */
+static void test_product_bytes(void **state)
+{
+    enum { ROWS = 21 };
+    static const size_t shapes[][2] = {{64, 40}, {7, 18}, {384, 33}, {240, 96}, {98, 130}, {1503, 64}};
+    const sotto__byte_ops *ops[SOTTO__ISAS + 1];
+    const char *names[SOTTO__ISAS + 1];
+    const size_t tried = find_byte_ops(ops, names);
+    (void)state;
+    for (size_t c = 0; c < 2 * sizeof shapes / sizeof *shapes; c++) {
+        const bool has_sign = c % 2;
+        const size_t in = shapes[c / 2][0], out = shapes[c / 2][1], lda = (in + 3) / 4 * 4 + 8, ldc = out + 3;
+        float *w = floats(in * out, 0.5f), *bias = floats(out, 1.0f), *unpacked = floats(in * out, 0);
+        sotto__packed b = packed(w, in, out, 1, 8);
+        if (!has_sign || in > 1000) { /* one group, of the first group's scales */
+            float *scale = floats(sotto__panels(out) * SOTTO__PANEL, 0);
+            for (size_t o = 0; o < out; o++) scale[o] = 0.01f * (uniform() + 1.5f);
+            free((void *)(uintptr_t)b.scale);
+            b.scale = scale;
+            b.group = in;
+        }
+        const size_t groups = sotto__groups(in, b.group);
+        int8_t *a = calloc(ROWS, lda);
+        float *a_scale = floats(ROWS * groups, 0);
+        int32_t *sums = calloc(ROWS * groups, sizeof *sums);
+        for (size_t r = 0; r < ROWS; r++) {
+            for (size_t i = 0; i < in; i++)
+                a[r * lda + i] = (int8_t)(has_sign ? 127.4f * uniform() : 255 * fabsf(uniform()));
+            for (size_t i = 0; i < in; i++) sums[r * groups + i / b.group] -= 128 * a[r * lda + i];
+            for (size_t g = 0; g < groups; g++) a_scale[r * groups + g] = 0.01f * (uniform() + 1.5f);
+        }
+        for (size_t o = 0; o < out; o++) sotto__unpack_row(&b, o, unpacked + o * in);
+        for (size_t t = 0; t < tried; t++) {
+            for (size_t rows = 1; rows <= ROWS; rows++) {
+                float *y = floats(rows * ldc, 1.0f), *before = malloc(rows * ldc * sizeof *y), *one = floats(out, 0);
+                memcpy(before, y, rows * ldc * sizeof *y);
+                sotto__byte_product g = {.a = a,
+                                         .lda = lda,
+                                         .rows = rows,
+                                         .a_scale = a_scale,
+                                         .a_sums = has_sign ? sums : NULL,
+                                         .b = &b,
+                                         .bias = rows % 3 ? bias : NULL,
+                                         .c = y,
+                                         .ldc = ldc,
+                                         .add_to = rows % 2};
+                ops[t]->product(&g, 0, 1);
+                ops[t]->product(&g, 1, sotto__panels(out) - 1);
+                for (size_t r = 0; r < rows; r++) {
+                    for (size_t o = 0; o < out; o++) {
+                        double want = g.bias ? bias[o] : 0, mass = fabs(want);
+                        for (size_t i = 0; i < in; i++) {
+                            const double value = has_sign ? a[r * lda + i] : (uint8_t)a[r * lda + i];
+                            const double term = value * a_scale[r * groups + i / b.group] * unpacked[o * in + i];
+                            want += term;
+                            mass += fabs(term);
+                        }
+                        if (g.add_to) want += before[r * ldc + o];
+                        if (fabs(y[r * ldc + o] - want) > 1e-6 * mass + 1e-6)
+                            fail_msg("%s, %zu x %zu, row %zu of %zu, output %zu: %g, expected %g", names[t], in, out, r,
+                                     rows, o, (double)y[r * ldc + o], want);
+                    }
+                    /* nothing behind a row is touched; alone = among others */
+                    assert_memory_equal(y + r * ldc + out, before + r * ldc + out, 3 * sizeof *y);
+                    memcpy(one, before + r * ldc, out * sizeof *one);
+                    g.a = a + r * lda, g.a_scale = a_scale + r * groups, g.rows = 1, g.c = one;
+                    g.a_sums = has_sign ? sums + r * groups : NULL;
+                    ops[t]->product(&g, 0, sotto__panels(out));
+                    assert_memory_equal(one, y + r * ldc, out * sizeof *one);
+                    g.a = a, g.a_scale = a_scale, g.rows = rows, g.c = y, g.a_sums = has_sign ? sums : NULL;
+                }
+                free(y), free(before), free(one);
+            }
+        }
+        release(&b);
+        free(w), free(bias), free(unpacked), free(a), free(a_scale), free(sums);
+    }
+}
+
+/* The largest values there can be, with both signs, do not leave 32 bits or meet in 16. */
+static void test_limits_of_bytes(void **state)
+{
+    enum { IN = 8192 };
+    const sotto__byte_ops *ops[SOTTO__ISAS + 1];
+    const char *names[SOTTO__ISAS + 1];
+    const size_t tried = find_byte_ops(ops, names);
+    float *w = floats(IN * 16, 0), c[16], scale[16];
+    int8_t *a = sotto__aligned(IN, 1);
+    (void)state;
+    for (size_t i = 0; i < IN * 16; i++) w[i] = i / IN % 2 ? 1.0f : -1.0f;
+    sotto__packed b = packed(w, IN, 16, 1, 8);
+    for (size_t o = 0; o < 16; o++) scale[o] = 1.0f;
+    free((void *)(uintptr_t)b.scale);
+    b.scale = scale;
+    b.group = IN;
+    for (size_t t = 0; t < tried; t++) {
+        for (int kind = 0; kind < 3; kind++) {
+            const int value = kind == 0 ? 255 : kind == 1 ? 127 : -127;
+            const int32_t sum = -128 * value * IN;
+            const float one = 1.0f;
+            memset(a, value, IN);
+            const sotto__byte_product g = {.a = a,
+                                           .lda = IN,
+                                           .rows = 1,
+                                           .a_scale = &one,
+                                           .a_sums = kind ? &sum : NULL,
+                                           .b = &b,
+                                           .c = c,
+                                           .ldc = 16};
+            ops[t]->product(&g, 0, 1);
+            for (size_t o = 0; o < 16; o++) assert_true(c[o] == (float)((o % 2 ? 127 : -127) * value) * IN);
+        }
+    }
+    free((void *)(uintptr_t)b.data);
+    free(w), free(a);
+}
+
 static double relative(const float *got, const float *want, size_t n)
 {
     double error = 0, power = 0;
@@ -324,14 +534,15 @@ static void test_layers(void **state)
                     w[i] = (float)h;
                 }
                 const sotto__linear l = {.weight = w, .bias = e % 2 ? b : NULL, .in = in, .out = out, .taps = taps};
-                for (int form = 0; form < 4; form++) {
-                    static const double bounds[] = {1e-6, 1e-3, 0.01, 0.15};
+                for (int form = 0; form < 5; form++) {
+                    static const double bounds[] = {1e-6, 1e-3, 0.01, 0.15, 0.02};
                     sotto__linear other = l;
                     other.weight = NULL;
                     if (form == 0)
                         other.half = half;
                     else
-                        other.packed = packed(w, in, out, taps, form == 1 ? 16 : form == 2 ? 8 : 4);
+                        other.packed = packed(w, in, out, taps, form == 1 ? 16 : form == 3 ? 4 : 8);
+                    other.bytes = form == 4;
                     memcpy(plain, start, rows * out * sizeof *y);
                     memcpy(y, start, rows * out * sizeof *y);
                     if (taps == 1 && e >= 3) {
@@ -365,9 +576,10 @@ static void test_attention(void **state)
     assert_int_equal(sotto__pool_create(&pool, 2, NULL), SOTTO_OK);
     for (size_t t = 0; t < n_tables; t++) {
         const sotto__nn nn = {.ops = tables[t], .pool = pool};
-        for (size_t c = 0; c < 36; c++) {
+        for (size_t c = 0; c < 54; c++) {
             const size_t rows = queries[c % 6], w = widths[c / 6 % 3], d = HEADS * w;
             const int bits = c < 18 ? 16 : 8;
+            const bool bytes = c >= 36;
             float *q = floats(KEYS * d, 2.0f), *k = floats(KEYS * d, 1.0f), *v = floats(KEYS * d, 2.0f);
             float *want = floats(rows * d, 0), *out = floats(rows * d, 0), *bias = floats(KEYS, 1.0f);
             float *raw = floats(rows * KEYS, 0), *raw_want = floats(rows * KEYS, 0);
@@ -387,14 +599,14 @@ static void test_attention(void **state)
                                   .rows = rows,
                                   .keys = KEYS,
                                   .key_bias = c % 2 ? bias : NULL,
-                                  .raw = c % 5 ? NULL : raws,
+                                  .raw = c % 5 || bytes ? NULL : raws,
                                   .raw_ld = KEYS};
             sotto__attention_run(&nn, &a, 1, HEADS, w, scratch, sotto__attention_scratch(KEYS));
             sotto__kv_pack(&nn, kv, k, v, d, KEYS, HEADS, w, bits);
-            a.packed_k = kv, a.packed_v = kv + HEADS, a.out = out, a.k = a.v = NULL;
+            a.packed_k = kv, a.packed_v = kv + HEADS, a.out = out, a.k = a.v = NULL, a.bytes = bytes;
             raws[1] = raw;
             sotto__attention_run(&nn, &a, 1, HEADS, w, scratch, sotto__attention_scratch(KEYS));
-            const double off = relative(out, want, rows * d), bound = bits == 16 ? 1e-3 : 2e-2;
+            const double off = relative(out, want, rows * d), bound = bits == 16 ? 1e-3 : bytes ? 4e-2 : 2e-2;
             if (off > bound)
                 fail_msg("%s, %d bits, %zu rows, width %zu: off by %g", tables[t]->name, bits, rows, w, off);
             if (a.raw) assert_true(relative(raw, raw_want, rows * KEYS) < bound);
@@ -408,9 +620,12 @@ static void test_attention(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pack),    cmocka_unit_test(test_not_finite), cmocka_unit_test(test_quantise),
-        cmocka_unit_test(test_softmax), cmocka_unit_test(test_product),    cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_layers),  cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_pack),           cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_quantise),       cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_product),        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_layers),         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_quantise_bytes), cmocka_unit_test(test_softmax_bytes),
+        cmocka_unit_test(test_product_bytes),  cmocka_unit_test(test_limits_of_bytes),
     };
     sotto__gemm_init();
     find_tables();
