@@ -27,14 +27,14 @@ void sotto__widen(const sotto__ops *ops, const sotto__tensor *t, size_t first, s
 
 /* ---- layout ---- */
 
-/* By precision: the form of the matrices of encoder, decoder and vocabulary. Where 4 bits do not fit (inputs not in
+/* By precision: the form of the matrices of each place. Where 4 bits do not fit (inputs not in
  * groups of 32), 8 are taken. */
 static const sotto__form forms[SOTTO_PRECISION_COUNT][SOTTO__PLACES] = {
-    [SOTTO_PRECISION_F32] = {SOTTO__FLOATS, SOTTO__FLOATS, SOTTO__FLOATS},
-    [SOTTO_PRECISION_F16] = {SOTTO__HALVES, SOTTO__HALVES, SOTTO__HALVES},
-    [SOTTO_PRECISION_INT16] = {SOTTO__PACKED16, SOTTO__PACKED16, SOTTO__PACKED16},
-    [SOTTO_PRECISION_INT8] = {SOTTO__PACKED8, SOTTO__PACKED8, SOTTO__PACKED8},
-    [SOTTO_PRECISION_INT4] = {SOTTO__PACKED8, SOTTO__PACKED4, SOTTO__PACKED8},
+    [SOTTO_PRECISION_F32] = {SOTTO__FLOATS, SOTTO__FLOATS, SOTTO__FLOATS, SOTTO__FLOATS},
+    [SOTTO_PRECISION_F16] = {SOTTO__HALVES, SOTTO__HALVES, SOTTO__HALVES, SOTTO__HALVES},
+    [SOTTO_PRECISION_INT16] = {SOTTO__PACKED16, SOTTO__PACKED16, SOTTO__PACKED16, SOTTO__PACKED16},
+    [SOTTO_PRECISION_INT8] = {SOTTO__PACKED8, SOTTO__PACKED8, SOTTO__PACKED8, SOTTO__PACKED8},
+    [SOTTO_PRECISION_INT4] = {SOTTO__PACKED8, SOTTO__PACKED4, SOTTO__PACKED8, SOTTO__PACKED8},
 };
 
 static int bits_of(sotto__form form) { return form == SOTTO__PACKED4 ? 4 : form == SOTTO__PACKED8 ? 8 : 16; }

@@ -8,7 +8,15 @@
 
 typedef enum sotto__form { SOTTO__FLOATS, SOTTO__HALVES, SOTTO__PACKED16, SOTTO__PACKED8, SOTTO__PACKED4 } sotto__form;
 
-typedef enum sotto__place { SOTTO__IN_ENCODER, SOTTO__IN_DECODER, SOTTO__IN_VOCABULARY, SOTTO__PLACES } sotto__place;
+/* Where a layer stands. Fine: the decoder's layers that few bits harm, which are those that write into the residual
+ * stream and the queries of cross-attention. */
+typedef enum sotto__place {
+    SOTTO__IN_ENCODER, /* and keys and values of cross-attention: once a window */
+    SOTTO__IN_DECODER,
+    SOTTO__IN_DECODER_FINE,
+    SOTTO__IN_VOCABULARY,
+    SOTTO__PLACES
+} sotto__place;
 
 /* A vector, or the weights of a layer. */
 typedef struct sotto__field {

@@ -114,6 +114,16 @@ static const float **field_of(const struct binder *b, const struct row *row, siz
     return (const float **)(void *)(base + row->field);
 }
 
+static sotto__place place_of(const struct row *row)
+{
+    if (row->part == SOTTO_PART_TOKEN_EMBEDDING) return SOTTO__IN_VOCABULARY;
+    if (row->where != DECODER || row->field == B(cross_kv.weight)) return SOTTO__IN_ENCODER;
+    return row->field == B(self_out.weight) || row->field == B(cross_q.weight) || row->field == B(cross_out.weight) ||
+                   row->field == B(down.weight)
+               ? SOTTO__IN_DECODER_FINE
+               : SOTTO__IN_DECODER;
+}
+
 /* ---- dimensions ---- */
 
 static size_t count_layers(const sotto__weights *w, const char *pattern)
@@ -208,9 +218,7 @@ static sotto_status list_fields(struct binder *b, sotto_error *err)
                 row->part == SOTTO_PART_DECODER_POSITIONS)
                 continue;
             one->linear = (sotto__linear *)(void *)((char *)one->to - offsetof(sotto__linear, weight));
-            one->place = row->part == SOTTO_PART_TOKEN_EMBEDDING                     ? SOTTO__IN_VOCABULARY
-                         : row->where == DECODER && row->field != B(cross_kv.weight) ? SOTTO__IN_DECODER
-                                                                                     : SOTTO__IN_ENCODER;
+            one->place = place_of(row);
         }
     }
     return SOTTO_OK;
