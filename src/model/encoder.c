@@ -128,10 +128,7 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
     sotto__lap_end(&m->nn, SOTTO__LAP_SELF);
     sotto__linear_run(&m->nn, &b->self_out, rt->work->xn, d, t, rt->work->x, d, SOTTO__RESIDUAL);
     sotto__lap_end(&m->nn, SOTTO__LAP_OUT);
-    sotto__norm_linear_run(&m->nn, &b->mlp_norm, &b->up, rt->work->x, t, rt->work->xn, rt->work->wide, 4 * d,
-                           SOTTO__GELU); /* [T, 4D] */
-    sotto__lap_end(&m->nn, SOTTO__LAP_UP);
-    sotto__linear_run(&m->nn, &b->down, rt->work->wide, 4 * d, t, rt->work->x, d, SOTTO__RESIDUAL);
+    sotto__mlp_run(&m->nn, &b->mlp_norm, &b->up, &b->down, rt->work->x, t, rt->work->xn, rt->work->wide, rt->work->x);
     sotto__lap_end(&m->nn, SOTTO__LAP_DOWN);
 
     count_norm(rt, 2 * t);

@@ -165,3 +165,12 @@ void sotto__norm_linear_run(const sotto__nn *nn, const sotto__norm *norm, const 
     sotto__lap_end(nn, SOTTO__LAP_ROWS);
     sotto__linear_run(nn, layer, xn, layer->in, rows, y, ldy, epilogue);
 }
+
+void sotto__mlp_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *up, const sotto__linear *down,
+                    const float *x, size_t rows, float *xn, float *wide, float *y)
+{
+    if (sotto__packed_mlp_run(nn, norm, up, down, x, rows, wide, y)) return;
+    sotto__norm_linear_run(nn, norm, up, x, rows, xn, wide, up->out, SOTTO__GELU);
+    sotto__lap_end(nn, SOTTO__LAP_UP);
+    sotto__linear_run(nn, down, wide, up->out, rows, y, down->out, SOTTO__RESIDUAL);
+}

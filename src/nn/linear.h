@@ -88,6 +88,12 @@ enum { SOTTO__FEW_ROWS = 12 };
 void sotto__linear_each(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                         float *y, size_t ldy, float *const *to, sotto__epilogue epilogue);
 
+/* y += gelu(norm(x) U^T + b) D^T + c, x and y [rows, width] dense and the same if need be; `wide` [rows, up->out] is
+ * where the middle is kept, `xn` as above. Where layers take bytes, gelu makes them and its floats are never written.
+ */
+void sotto__mlp_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *up, const sotto__linear *down,
+                    const float *x, size_t rows, float *xn, float *wide, float *y);
+
 /* y[rows, n] = norm(x[rows, n]) */
 void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *x, size_t rows, float *y);
 

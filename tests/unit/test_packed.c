@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
+#include "nn/linear_packed.h"
 #include "nn/ops_tables.h"
 #include "tables.h"
 
@@ -567,6 +568,55 @@ static void test_layers(void **state)
     sotto__pool_free(pool);
 }
 
+/* An MLP whose middle is bytes: the two layers one after the other, to the bit. */
+static void test_mlp(void **state)
+{
+    enum { IN = 64, WIDE = 320 };
+    static const size_t rows_of[] = {1, 48, 101, 333};
+    sotto__pool *pool = NULL;
+    size_t with_bytes = 0;
+    (void)state;
+    assert_int_equal(sotto__pool_create(&pool, 3, NULL), SOTTO_OK);
+    for (size_t t = 0; t < n_tables; t++) {
+        sotto__nn nn = {.ops = tables[t], .pool = pool};
+        assert_int_equal(sotto__nn_reserve(&nn, 100, WIDE, sotto__half_scratch(WIDE), NULL), SOTTO_OK);
+        for (size_t c = 0; c < sizeof rows_of / sizeof *rows_of; c++) {
+            const size_t rows = rows_of[c];
+            float *wu = floats(IN * WIDE, 0.3f), *wd = floats(IN * WIDE, 0.3f), *bu = floats(WIDE, 1),
+                  *bd = floats(IN, 1);
+            float *x = floats(rows * IN, 1.0f), *y = floats(rows * IN, 0), *want = floats(rows * IN, 0);
+            float *xn = floats(rows * IN, 0), *wide = floats(rows * WIDE, 0);
+            float *gamma = floats(IN, 1.0f), *beta = floats(IN, 1.0f);
+            const sotto__norm norm = {gamma, beta, IN};
+            for (int form = 0; form < 3; form++) {
+                const bool bytes = form == 2;
+                sotto__linear up = {.weight = wu, .bias = bu, .in = IN, .out = WIDE, .taps = 1, .bytes = bytes};
+                sotto__linear down = {.weight = wd, .bias = bd, .in = WIDE, .out = IN, .taps = 1, .bytes = bytes};
+                if (form) up.packed = packed(wu, IN, WIDE, 1, 8), down.packed = packed(wd, WIDE, IN, 1, 8);
+                memcpy(y, x, rows * IN * sizeof *y);
+                memcpy(want, x, rows * IN * sizeof *y);
+                sotto__norm_linear_run(&nn, &norm, &up, want, rows, xn, wide, WIDE, SOTTO__GELU);
+                sotto__linear_run(&nn, &down, wide, WIDE, rows, want, IN, SOTTO__RESIDUAL);
+                memset(wide, 0x7f, rows * WIDE * sizeof *wide);
+                sotto__mlp_run(&nn, &norm, &up, &down, y, rows, xn, wide, y);
+                assert_memory_equal(y, want, rows * IN * sizeof *y);
+                if (bytes && tables[t]->bytes) {
+                    assert_true(sotto__packed_mlp_run(&nn, &norm, &up, &down, y, rows, wide, y));
+                    with_bytes++;
+                } else {
+                    assert_false(sotto__packed_mlp_run(&nn, &norm, &up, &down, y, rows, wide, y));
+                }
+                if (form) release(&up.packed), release(&down.packed);
+            }
+            free(wu), free(wd), free(bu), free(bd), free(x), free(y), free(want), free(xn), free(wide);
+            free(gamma), free(beta);
+        }
+        sotto__nn_release(&nn);
+    }
+    if (!with_bytes) print_message("no table with products of bytes here\n");
+    sotto__pool_free(pool);
+}
+
 static void test_attention(void **state)
 {
     enum { HEADS = 3, KEYS = 151 };
@@ -620,12 +670,19 @@ static void test_attention(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pack),           cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_quantise),       cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_product),        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_layers),         cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_quantise_bytes), cmocka_unit_test(test_softmax_bytes),
-        cmocka_unit_test(test_product_bytes),  cmocka_unit_test(test_limits_of_bytes),
+        cmocka_unit_test(test_pack),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_quantise),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_product),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_quantise_bytes),
+        cmocka_unit_test(test_softmax_bytes),
+        cmocka_unit_test(test_mlp),
+        cmocka_unit_test(test_product_bytes),
+        cmocka_unit_test(test_limits_of_bytes),
     };
     sotto__gemm_init();
     find_tables();
