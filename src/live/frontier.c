@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double SURE_S = 0.4, DOUBTFUL = 0.6, DOUBTFUL_S = 1.2;
+static const double DOUBTFUL = 0.7, DOUBTFUL_S = 1.8, FIRST_S = 3;
 
 void sotto__hypothesis_clear(sotto__hypothesis *h)
 {
@@ -86,18 +86,20 @@ static bool same(const sotto__hypothesis *a, size_t i, const sotto__hypothesis *
 
 /* Words near the window's end may be cut off, and improbable ones are likely to be heard otherwise with what follows.
  */
-static bool is_settled(const sotto__heard_word *w, double length_s)
+static bool is_settled(const sotto__heard_word *w, double length_s, double sure_s)
 {
-    return w->end_s <= length_s - (w->probability < DOUBTFUL ? DOUBTFUL_S : SURE_S);
+    return w->end_s <= length_s - (w->probability < DOUBTFUL && sure_s < DOUBTFUL_S ? DOUBTFUL_S : sure_s);
 }
 
-void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double length_s)
+void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double length_s, double sure_s)
 {
     const sotto__hypothesis before = f->now;
     const size_t had = f->confirmed;
     size_t i = f->confirmed, j = i; /* places in the one and the other */
     f->confirmed = 0;
-    while (i < before.n && j < next->n && is_settled(&next->words[j], length_s)) {
+    /* beginnings are heard wrong most: nothing before them tells what it is about */
+    const bool enough = had || length_s >= FIRST_S;
+    while (enough && i < before.n && j < next->n && is_settled(&next->words[j], length_s, sure_s)) {
         /* punctuation comes and goes */
         if (is_mark(&before, i)) {
             i++;

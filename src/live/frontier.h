@@ -26,10 +26,10 @@ const int32_t *sotto__frontier_forced(const sotto__frontier *f, size_t *n);
 const int32_t *sotto__frontier_draft(const sotto__frontier *f, size_t *n);
 
 /* Takes `next` (swapped with f->now), which begins with the confirmed words, and confirms what it and the hypothesis
- * before agree on, but for words that end less than 0.4 s (1.2 s with a probability below 0.6) before the end of the
- * window, which is `length_s` long. Words agree that are alike but for case and punctuation; the later form is
- * confirmed. */
-void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double length_s);
+ * before agree on, but for words that end less than `sure_s` (1.8 s with a probability below 0.7) before the end of the
+ * window, which is `length_s` long; none in a window of less than 3 s without confirmed words. Words agree that are
+ * alike but for case and punctuation; the later form is confirmed. */
+void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double length_s, double sure_s);
 
 /* Confirms what ends by `until_s`. */
 void sotto__frontier_settle(sotto__frontier *f, double until_s);

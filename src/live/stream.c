@@ -49,6 +49,7 @@ struct sotto_stream {
     bool hopeful;       /* the last hearing of this window made sense */
     double interval_s;
     size_t interval; /* samples */
+    double sure_s;   /* end of a window whose words hypotheses may agree on by chance: two intervals, in bounds */
     sotto__frontier frontier;
     sotto__hypothesis next;
     sotto__ids history;
@@ -107,6 +108,7 @@ sotto_status sotto_stream_open(sotto_stream **out, sotto_model *model, const sot
     if (s->o.interval_s == 0) s->o.interval_s = sotto_model_get_info(model)->n_audio_state <= 384 ? 0.4 : 0.6;
     s->interval = chunks_of(s->o.interval_s) * CHUNK;
     s->interval_s = (double)s->interval / RATE;
+    s->sure_s = fmin(fmax(2 * s->interval_s, 0.4), 1.2);
     if (o.language) o.language = s->language = strdup(o.language);
     s->window = sotto__aligned(SOTTO__WINDOW_FRAMES * SOTTO__HOP, sizeof *s->window);
     if (!s->window || (options && options->language && !s->language)) {
@@ -268,7 +270,7 @@ static sotto_status hear_interim(sotto_stream *s, sotto_error *err)
     s->heard_pause = s->gate.silent;
     s->hopeful = trusted;
     if (trusted) {
-        sotto__frontier_advance(&s->frontier, &s->next, length);
+        sotto__frontier_advance(&s->frontier, &s->next, length, s->sure_s);
         if (s->frontier.confirmed) s->utterance_language = s->captions.language;
     }
     if ((st = confirm(s, err)) != SOTTO_OK) return st;
@@ -282,7 +284,7 @@ static sotto_status hear_last(sotto_stream *s, sotto_error *err)
     sotto_status st;
     if (s->at > s->start && !(s->hopeful && s->heard_pause >= PAUSE)) {
         if ((st = hear_window(s, s->at, true, &trusted, err)) != SOTTO_OK) return st;
-        if (trusted) sotto__frontier_advance(&s->frontier, &s->next, 0);
+        if (trusted) sotto__frontier_advance(&s->frontier, &s->next, 0, s->sure_s);
     }
     sotto__frontier_finish(&s->frontier); /* where this hearing makes no sense, the words shown stand */
     s->heard = s->at;

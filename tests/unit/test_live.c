@@ -27,7 +27,7 @@ static sotto__hypothesis hypothesis(const char *words)
                                .begin = h.text.len,
                                .start_s = at,
                                .end_s = at + 0.4,
-                               .probability = n > 1 && words[1] < 'a' ? 0.5 : 0.7};
+                               .probability = n > 1 && words[1] < 'a' ? 0.5 : 0.9};
         assert_true(sotto__str_append(&h.text, words, n));
         assert_true(sotto__ids_push(&h.tokens, (int32_t)(100 + h.n)));
         assert_true(sotto__grow(&h.words, &cap, h.n + 1, sizeof *h.words));
@@ -43,7 +43,7 @@ static sotto__hypothesis hypothesis(const char *words)
 static void advance(sotto__frontier *f, const char *words, double length_s)
 {
     sotto__hypothesis next = hypothesis(words);
-    sotto__frontier_advance(f, &next, length_s);
+    sotto__frontier_advance(f, &next, length_s, 0.4);
     sotto__hypothesis_free(&next);
 }
 
@@ -84,7 +84,9 @@ static void two_hypotheses_in_a_row_confirm(void **state)
     assert_int_equal(f.confirmed, 4); /* fellow ends at 2.4 s, too near the end */
     advance(&f, " and| so|,| my| fellow| Americans|!| ask", 3.4);
     assert_int_equal(f.confirmed, 5); /* Americans ends at 2.9 s and is improbable */
-    advance(&f, " and| so|,| my| fellow| Americans|!| ask", 4.2);
+    advance(&f, " and| so|,| my| fellow| Americans", 4.6);
+    assert_int_equal(f.confirmed, 5); /* 1.7 s */
+    advance(&f, " and| so|,| my| fellow| Americans", 4.8);
     assert_int_equal(f.confirmed, 6);
     advance(&f, " and| so|,| my| fellow| Americans", 100);
     assert_int_equal(f.confirmed, 6); /* fewer words take nothing back */
@@ -97,6 +99,11 @@ static void two_hypotheses_in_a_row_confirm(void **state)
     assert_int_equal(f.confirmed, f.now.n);
     sotto__frontier_reset(&f);
     assert_int_equal(f.confirmed + f.now.n, 0);
+    advance(&f, " and| so| my| fellow", 2.9);
+    advance(&f, " and| so| my| fellow", 2.9);
+    assert_int_equal(f.confirmed, 0); /* too little to go by */
+    advance(&f, " and| so| my| fellow", 3.1);
+    assert_int_equal(f.confirmed, 4);
     sotto__frontier_free(&f);
 }
 
@@ -132,6 +139,7 @@ static void punctuation_joins_its_word_in_a_caption(void **state)
     sotto__captions c = {0};
     sotto_error err;
     (void)state;
+    advance(&f, " one", 100);
     advance(&f, " one|.| two|,| three", 100);
     advance(&f, " one|.| two|,| three", 2.0); /* two ends at 1.4, three at 2.4 */
     sotto__captions_begin(&c);
@@ -406,6 +414,39 @@ static void words_between_pauses_are_not_lost(void **state)
     free(y);
 }
 
+static size_t count(const char *text, const char *what)
+{
+    size_t n = 0;
+    for (; (text = strcasestr(text, what)); text++) n++;
+    return n;
+}
+
+/* A phrase, silence that ends its utterance, a phrase: each is said once, and times are those of the whole. */
+static void an_utterance_that_goes_on_is_said_once(void **state)
+{
+    static const double silences[] = {0.9, 1.6, 3.0};
+    size_t n;
+    int32_t rate;
+    float *x = model ? load("jfk.wav", &n, &rate) : NULL;
+    (void)state;
+    if (!x) skip();
+    for (size_t k = 0; k < (IS_SLOW ? 1 : 3); k++) {
+        const size_t a = (size_t)(3.25 * rate), b = (size_t)(4.55 * rate), c = (size_t)(5.3 * rate),
+                     d = (size_t)(7.95 * rate), quiet = (size_t)(silences[k] * rate), end = (size_t)(3.0 * rate);
+        float *y = calloc(b - a + quiet + d - c + end, sizeof *y);
+        assert_non_null(y);
+        memcpy(y, x + a, (b - a) * sizeof *y);
+        memcpy(y + (b - a) + quiet, x + c, (d - c) * sizeof *y);
+        heard h = listen(y, b - a + quiet + d - c + end, rate, 700, k);
+        if (count(h.text.data, "not") != 1 || count(h.text.data, "country can do for you") != 1)
+            fail_msg("%.1f s: heard \"%s\"", silences[k], h.text.data);
+        assert_true(h.last_s > 1.3 + silences[k] + 2.0 && h.last_s < 1.3 + silences[k] + 3.3);
+        forget(&h);
+        free(y);
+    }
+    free(x);
+}
+
 static void silence_and_noise_say_nothing(void **state)
 {
     enum { N = 40 * 16000 };
@@ -597,6 +638,7 @@ int main(void)
         cmocka_unit_test(levels_and_lag_are_told),
         cmocka_unit_test(any_chunking_confirms_the_same_words),
         cmocka_unit_test(words_between_pauses_are_not_lost),
+        cmocka_unit_test(an_utterance_that_goes_on_is_said_once),
         cmocka_unit_test(silence_and_noise_say_nothing),
         cmocka_unit_test(recordings_without_speech_say_nothing),
         cmocka_unit_test(late_hearings_lose_no_audio),
