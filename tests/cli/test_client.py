@@ -302,9 +302,11 @@ class InProcess(Case):
         self.assertEqual(sotto("transcribe", "--local", tone).stderr, b"")
 
     def test_interrupt(self) -> None:
-        tone = write_tone(self.dir / "long.wav", 600)
+        tone = write_tone(self.dir / "long.wav", 1800)
         process = subprocess.Popen(
-            [BIN / "sotto", "transcribe", "--local", "-o", self.dir / "out", tone, tone],
+            # slow enough for any machine to be in the middle of it after 2 s
+            [BIN / "sotto", "transcribe", "--local", "--precision", "f32", "--full-window", "--sequential",
+             "-o", self.dir / "out", tone, tone],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
         )  # fmt: skip
         time.sleep(2)
