@@ -27,8 +27,8 @@ void sotto__widen(const sotto__ops *ops, const sotto__tensor *t, size_t first, s
 
 /* ---- layout ---- */
 
-/* By precision: the form of the matrices of each place. Where 4 bits do not fit (inputs not in
- * groups of 32), 8 are taken. */
+/* By precision: the form of the matrices of each place. Where 4 bits do not fit (inputs not in groups of 32), 8 are
+ * taken. */
 static const sotto__form forms[SOTTO_PRECISION_COUNT][SOTTO__PLACES] = {
     [SOTTO_PRECISION_F32] = {SOTTO__FLOATS, SOTTO__FLOATS, SOTTO__FLOATS, SOTTO__FLOATS},
     [SOTTO_PRECISION_F16] = {SOTTO__HALVES, SOTTO__HALVES, SOTTO__HALVES, SOTTO__HALVES},

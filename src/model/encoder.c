@@ -118,7 +118,7 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
                           .keys = t,
                           .key_bias = w->sampled ? w->key_bias : NULL};
     if (rt->work->kv) {
-        a.bytes = b->qkv.bytes && b->qkv.packed.bits == 8 && m->nn.ops->bytes;
+        a.bytes = sotto__takes_bytes(&m->nn, &b->qkv);
         sotto__kv_pack(&m->nn, rt->work->kv, a.k, a.v, 3 * d, t, heads, width, a.bytes ? 8 : 16);
         a.packed_k = rt->work->kv;
         a.packed_v = rt->work->kv + heads;

@@ -72,6 +72,12 @@ typedef enum sotto__epilogue {
     SOTTO__RESIDUAL /* y += x W^T + b */
 } sotto__epilogue;
 
+/* Whether the layer's products are of bytes here. */
+static inline bool sotto__takes_bytes(const sotto__nn *nn, const sotto__linear *layer)
+{
+    return layer->bytes && layer->packed.data && layer->packed.bits == 8 && nn->ops->bytes;
+}
+
 /* y[rows, out] (stride ldy) from x[rows, in] (stride ldx; with taps, row r reads taps * in values from x + r * ldx on,
  * overlapping its neighbours). Rows are split over the pool; few rows split the outputs instead (no taps then). */
 void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,

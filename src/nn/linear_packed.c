@@ -249,16 +249,11 @@ static size_t prepare(struct job *j)
     return most < nn->act_rows ? most : nn->act_rows;
 }
 
-static const sotto__byte_ops *bytes_for(const sotto__nn *nn, const sotto__linear *layer)
-{
-    return layer->bytes && layer->packed.data && layer->packed.bits == 8 ? nn->ops->bytes : NULL;
-}
-
 void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
                        size_t ldx, size_t rows, float *y, size_t ldy, float *const *to, sotto__epilogue epilogue)
 {
     struct job j = {.nn = nn, .norm = norm, .layer = layer, .ldx = ldx, .ldy = ldy, .epilogue = epilogue};
-    if (!to) j.bytes = bytes_for(nn, layer);
+    if (!to && sotto__takes_bytes(nn, layer)) j.bytes = nn->ops->bytes;
     const size_t most = prepare(&j);
     for (size_t r = 0; r < rows; r += j.rows) {
         j.rows = rows - r < most ? rows - r : most;
@@ -273,11 +268,11 @@ void sotto__packed_run(const sotto__nn *nn, const sotto__norm *norm, const sotto
 bool sotto__packed_mlp_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *up,
                            const sotto__linear *down, const float *x, size_t rows, float *wide, float *y)
 {
-    struct job j = {.nn = nn, .norm = norm, .layer = up, .ldx = up->in, .bytes = bytes_for(nn, up)};
-    struct job k = {.nn = nn, .layer = down, .ldy = down->out, .epilogue = SOTTO__RESIDUAL};
-    k.bytes = bytes_for(nn, down);
-    if (!j.bytes || !k.bytes || up->out % 64 != 0 || nn->scratch_stride < BLOCK_ROWS * ROUND_PANELS * SOTTO__PANEL)
+    if (!sotto__takes_bytes(nn, up) || !sotto__takes_bytes(nn, down) || up->out % 64 != 0 ||
+        nn->scratch_stride < BLOCK_ROWS * ROUND_PANELS * SOTTO__PANEL)
         return false;
+    struct job j = {.nn = nn, .norm = norm, .layer = up, .ldx = up->in, .bytes = nn->ops->bytes};
+    struct job k = {.nn = nn, .layer = down, .ldy = down->out, .epilogue = SOTTO__RESIDUAL, .bytes = nn->ops->bytes};
     const size_t most = prepare(&j), groups = up->out / 64;
     k.in = up->out;
     for (size_t r = 0; r < rows; r += j.rows) {

@@ -293,27 +293,24 @@ static void test_limits(void **state)
 /* ---- 8-bit activations ---- */
 
 /* The twin that defines them, and what the tables have. */
-static size_t find_byte_ops(const sotto__byte_ops *out[], const char *names[])
+static const sotto__byte_ops *byte_ops[SOTTO__ISAS + 1] = {&sotto__bytes_scalar};
+static const char *byte_names[SOTTO__ISAS + 1] = {"twin"};
+static size_t n_byte_ops = 1;
+
+static void find_byte_ops(void)
 {
-    size_t n = 1;
-    out[0] = &sotto__bytes_scalar;
-    names[0] = "twin";
     for (size_t t = 0; t < n_tables; t++) {
         if (!tables[t]->bytes) continue;
-        out[n] = tables[t]->bytes;
-        names[n++] = tables[t]->name;
+        byte_ops[n_byte_ops] = tables[t]->bytes;
+        byte_names[n_byte_ops++] = tables[t]->name;
     }
-    return n;
 }
 
 static void test_quantise_bytes(void **state)
 {
     static const size_t groups[] = {64, 7, 20, 32};
-    const sotto__byte_ops *ops[SOTTO__ISAS + 1];
-    const char *names[SOTTO__ISAS + 1];
-    const size_t tried = find_byte_ops(ops, names);
     (void)state;
-    for (size_t t = 0; t < tried; t++) {
+    for (size_t t = 0; t < n_byte_ops; t++) {
         for (size_t n = 1; n < 300; n += n < 140 ? 1 : 37) {
             const size_t group = groups[n % 4], all = (n + group - 1) / group, bad = n % 3 ? all : n / 2 / group;
             static const float values[] = {NAN, INFINITY, -INFINITY, 0.0f};
@@ -325,7 +322,7 @@ static void test_quantise_bytes(void **state)
                 x[n / 2] = values[n / 3 % 4];
                 for (size_t i = 0; n / 3 % 4 == 3 && i < n; i++) x[i] = i / group == bad ? 0 : x[i];
             }
-            ops[t]->quantise(q, scale, sums, x, n, group);
+            byte_ops[t]->quantise(q, scale, sums, x, n, group);
             for (size_t g = 0; g < all; g++) {
                 float largest = 0;
                 int sum = 0;
@@ -347,11 +344,8 @@ static void test_quantise_bytes(void **state)
 
 static void test_softmax_bytes(void **state)
 {
-    const sotto__byte_ops *ops[SOTTO__ISAS + 1];
-    const char *names[SOTTO__ISAS + 1];
-    const size_t tried = find_byte_ops(ops, names);
     (void)state;
-    for (size_t t = 0; t < tried; t++) {
+    for (size_t t = 0; t < n_byte_ops; t++) {
         for (size_t n = 1; n < 1600; n += n < 70 ? 1 : 389) {
             for (int sharp = 0; sharp < 4; sharp++) {
                 float *x = floats(n, sharp == 3 ? 0.0f : powf(10.0f, (float)sharp)), *e = floats(n, 0);
@@ -361,20 +355,20 @@ static void test_softmax_bytes(void **state)
                 for (size_t i = 0; i < n; i++) max = fmax(max, (double)x[i]);
                 memcpy(e, x, n * sizeof *x);
                 memset(q, 99, n + 64);
-                const float scale = ops[t]->softmax(q, e, n);
+                const float scale = byte_ops[t]->softmax(q, e, n);
                 for (size_t i = 0; i < n; i++) {
                     total += q[i];
                     if (fabs(q[i] - 255 * exp(x[i] - max)) > 0.53)
-                        fail_msg("%s: %zu of %zu is %d, expected %g", names[t], i, n, q[i], 255 * exp(x[i] - max));
+                        fail_msg("%s: %zu of %zu is %d, expected %g", byte_names[t], i, n, q[i], 255 * exp(x[i] - max));
                 }
                 assert_float_equal(scale * (float)total, 1.0f, 1e-6f);
                 for (size_t i = n; i < n + 64; i++) assert_int_equal(q[i], i < (n + 3) / 4 * 4 ? 0 : 99);
                 /* in the place of the scores; and a row that is not finite */
                 memcpy(e, x, n * sizeof *x);
-                assert_true(ops[t]->softmax((uint8_t *)(void *)e, e, n) == scale);
+                assert_true(byte_ops[t]->softmax((uint8_t *)(void *)e, e, n) == scale);
                 assert_memory_equal(e, q, n);
                 x[n / 2] = sharp % 2 ? NAN : INFINITY;
-                assert_true(ops[t]->softmax(q, x, n) == 0.0f);
+                assert_true(byte_ops[t]->softmax(q, x, n) == 0.0f);
                 for (size_t i = 0; i < n; i++) assert_int_equal(q[i], 0);
                 free(x), free(e), free(q);
             }
@@ -387,9 +381,6 @@ static void test_product_bytes(void **state)
 {
     enum { ROWS = 21 };
     static const size_t shapes[][2] = {{64, 40}, {7, 18}, {384, 33}, {240, 96}, {98, 130}, {1503, 64}};
-    const sotto__byte_ops *ops[SOTTO__ISAS + 1];
-    const char *names[SOTTO__ISAS + 1];
-    const size_t tried = find_byte_ops(ops, names);
     (void)state;
     for (size_t c = 0; c < 2 * sizeof shapes / sizeof *shapes; c++) {
         const bool has_sign = c % 2;
@@ -414,7 +405,7 @@ static void test_product_bytes(void **state)
             for (size_t g = 0; g < groups; g++) a_scale[r * groups + g] = 0.01f * (uniform() + 1.5f);
         }
         for (size_t o = 0; o < out; o++) sotto__unpack_row(&b, o, unpacked + o * in);
-        for (size_t t = 0; t < tried; t++) {
+        for (size_t t = 0; t < n_byte_ops; t++) {
             for (size_t rows = 1; rows <= ROWS; rows++) {
                 float *y = floats(rows * ldc, 1.0f), *before = malloc(rows * ldc * sizeof *y), *one = floats(out, 0);
                 memcpy(before, y, rows * ldc * sizeof *y);
@@ -428,8 +419,8 @@ static void test_product_bytes(void **state)
                                          .c = y,
                                          .ldc = ldc,
                                          .add_to = rows % 2};
-                ops[t]->product(&g, 0, 1);
-                ops[t]->product(&g, 1, sotto__panels(out) - 1);
+                byte_ops[t]->product(&g, 0, 1);
+                byte_ops[t]->product(&g, 1, sotto__panels(out) - 1);
                 for (size_t r = 0; r < rows; r++) {
                     for (size_t o = 0; o < out; o++) {
                         double want = g.bias ? bias[o] : 0, mass = fabs(want);
@@ -441,15 +432,15 @@ static void test_product_bytes(void **state)
                         }
                         if (g.add_to) want += before[r * ldc + o];
                         if (fabs(y[r * ldc + o] - want) > 1e-6 * mass + 1e-6)
-                            fail_msg("%s, %zu x %zu, row %zu of %zu, output %zu: %g, expected %g", names[t], in, out, r,
-                                     rows, o, (double)y[r * ldc + o], want);
+                            fail_msg("%s, %zu x %zu, row %zu of %zu, output %zu: %g, expected %g", byte_names[t], in,
+                                     out, r, rows, o, (double)y[r * ldc + o], want);
                     }
                     /* nothing behind a row is touched; alone = among others */
                     assert_memory_equal(y + r * ldc + out, before + r * ldc + out, 3 * sizeof *y);
                     memcpy(one, before + r * ldc, out * sizeof *one);
                     g.a = a + r * lda, g.a_scale = a_scale + r * groups, g.rows = 1, g.c = one;
                     g.a_sums = has_sign ? sums + r * groups : NULL;
-                    ops[t]->product(&g, 0, sotto__panels(out));
+                    byte_ops[t]->product(&g, 0, sotto__panels(out));
                     assert_memory_equal(one, y + r * ldc, out * sizeof *one);
                     g.a = a, g.a_scale = a_scale, g.rows = rows, g.c = y, g.a_sums = has_sign ? sums : NULL;
                 }
@@ -465,9 +456,6 @@ static void test_product_bytes(void **state)
 static void test_limits_of_bytes(void **state)
 {
     enum { IN = 8192 };
-    const sotto__byte_ops *ops[SOTTO__ISAS + 1];
-    const char *names[SOTTO__ISAS + 1];
-    const size_t tried = find_byte_ops(ops, names);
     float *w = floats(IN * 16, 0), c[16], scale[16];
     int8_t *a = sotto__aligned(IN, 1);
     (void)state;
@@ -477,7 +465,7 @@ static void test_limits_of_bytes(void **state)
     free((void *)(uintptr_t)b.scale);
     b.scale = scale;
     b.group = IN;
-    for (size_t t = 0; t < tried; t++) {
+    for (size_t t = 0; t < n_byte_ops; t++) {
         for (int kind = 0; kind < 3; kind++) {
             const int value = kind == 0 ? 255 : kind == 1 ? 127 : -127;
             const int32_t sum = -128 * value * IN;
@@ -491,7 +479,7 @@ static void test_limits_of_bytes(void **state)
                                            .b = &b,
                                            .c = c,
                                            .ldc = 16};
-            ops[t]->product(&g, 0, 1);
+            byte_ops[t]->product(&g, 0, 1);
             for (size_t o = 0; o < 16; o++) assert_true(c[o] == (float)((o % 2 ? 127 : -127) * value) * IN);
         }
     }
@@ -686,5 +674,6 @@ int main(void)
     };
     sotto__gemm_init();
     find_tables();
+    find_byte_ops();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
