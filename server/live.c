@@ -29,6 +29,7 @@ enum { OUTBOX_BYTES = 256 << 10, SOCKET_BYTES = 128 << 10, PUSH_SAMPLES = 2048 }
 static const double AHEAD_S = 30, STATUS_S = 0.25, TICK_S = 0.25, GOODBYE_S = 2, DELIVER_S = 30;
 
 typedef enum live_state { LIVE_OPEN, LIVE_RUNNING, LIVE_OVER } live_state;
+enum verdict { VERDICT_OPEN, VERDICT_DONE, VERDICT_FAILED };
 
 struct live {
     lives *all;
@@ -48,7 +49,8 @@ struct live {
 
     /* the hearing thread's, read by the other one once `heard_all` is set */
     atomic_bool heard_all, overflow;
-    bool complete; /* up to the last caption */
+    atomic_int verdict; /* of enum verdict: the first to settle it, of both threads, is heard by the client */
+    bool complete;      /* up to the last caption */
     sotto_error error;
 
     /* the socket's thread's */
@@ -87,10 +89,18 @@ static void say(live *l, outbox_kind kind, char *text)
     if (!outbox_put(l->out, kind, text) && !may_be_lost) atomic_store(&l->overflow, true);
 }
 
+/* True for who comes first; what the other one has to say is out of date. */
+static bool settle(live *l, enum verdict v)
+{
+    int open = VERDICT_OPEN;
+    return atomic_compare_exchange_strong(&l->verdict, &open, v);
+}
+
 static void say_done(live *l, const sotto_caption *c)
 {
     char *report = NULL;
     sotto_error err;
+    if (!settle(l, VERDICT_DONE)) return;
     if (sotto_report_write(l->all->c.model, &c->counts, c->touched_part_parameters, &report, &err) == SOTTO_OK)
         say(l, OUTBOX_KEEP, caption_done(report));
     sotto_string_free(report);
@@ -137,12 +147,13 @@ static void end_audio(live *l, websocket_code code)
     sotto_stream_end(l->stream);
 }
 
-/* Ends with an error: what was heard is still sent, the rest is not heard any more. */
+/* Ends with an error: what was heard is still sent, the rest is not heard any more. Nothing, when all has been heard
+ * and said to be done, but for captions that were lost. */
 static void fail(live *l, websocket_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void fail(live *l, websocket_code code, const char *format, ...)
 {
     va_list args;
-    if (l->failed) return;
+    if (l->failed || (!settle(l, VERDICT_FAILED) && !atomic_load(&l->overflow))) return;
     l->failed = l->ended = true;
     l->code = code;
     va_start(args, format);
@@ -164,8 +175,8 @@ static void on_binary(void *user, const uint8_t *bytes, size_t n)
     live *l = user;
     float samples[PUSH_SAMPLES];
     size_t m = 0;
-    if (l->ended && !l->failed) fail(l, WEBSOCKET_POLICY, "audio came after {\"type\": \"end\"}");
-    if (l->failed) return;
+    if (l->ended) fail(l, WEBSOCKET_POLICY, "audio came after {\"type\": \"end\"}");
+    if (l->ended) return;
     l->fresh = true;
     for (size_t i = 0; i < n; i++) {
         if (!l->has_odd) {

@@ -2,6 +2,7 @@
 """Live captions over /v1/captions: words while they are spoken, every refusal, hang-ups, drain."""
 
 import concurrent.futures
+import contextlib
 import json
 import socket
 import time
@@ -258,7 +259,6 @@ class Refusals(Shared):
         self.failed(1003, "end", '{"type": "stop"}')
         self.failed(1003, "end", "[1]")
         self.failed(1003, "end", b"\0\0" * 100, "")
-        self.failed(1008, "after", b"\0\0", END, b"\0\0")
         self.failed(1009, "longer than", b"\0" * ((1 << 20) + 1))
         self.failed(1009, "longer than", "x" * 5000)
         self.failed(1009, "longer than", [b"\0" * (1 << 19)] * 3)
@@ -272,6 +272,30 @@ class Refusals(Shared):
         while b'"ready"' not in seen:
             seen += s.recv(4096)
         return s
+
+    def test_audio_after_the_end(self):
+        """An error while there is still something to hear, told instead of the report; nothing afterwards."""
+
+        def frame(kind, payload):  # masked with zeros
+            n = len(payload)
+            size = bytes((0x80 | n,)) if n < 126 else b"\xff" + n.to_bytes(8, "big")
+            return bytes((0x80 | kind,)) + size + bytes(4) + payload
+
+        with self.raw() as s:  # in one packet, before even the shortest hearing is over
+            s.sendall(frame(2, noise(20)) + frame(1, END.encode()) + frame(2, b"\0\0"))
+            seen = b""
+            while more := s.recv(4096):
+                seen += more
+        self.assertIn(b"audio came after", seen)
+        self.assertIn((1008).to_bytes(2, "big"), seen)
+        self.assertNotIn(b'"done"', seen)
+        with Stream(self.d) as s:
+            s.ws.send(END)
+            s.receive(lambda s: s.done)
+            with contextlib.suppress(ConnectionClosed):
+                s.ws.send(b"\0\0")
+            s.receive(seconds=20)
+        self.assertEqual((s.closed, s.errors), (1000, []))
 
     def test_frames_that_are_none(self):
         for frame, code in (
