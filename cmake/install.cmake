@@ -19,7 +19,7 @@ install(FILES ${PROJECT_BINARY_DIR}/install/sotto-fetch DESTINATION ${CMAKE_INST
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # pkg-config: a program sees sotto.h and libsotto only; what libsotto itself needs is private.
-set(pc_requires "openblas, sndfile, soxr, jansson, libutf8proc, zlib, libxxhash")
+set(pc_requires "openblas, sndfile, soxr, jansson, libutf8proc, zlib, libzstd, libxxhash")
 if(SOTTO_FFMPEG)
   string(APPEND pc_requires ", libavformat, libavcodec, libavutil, libswresample")
 endif()

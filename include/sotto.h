@@ -211,7 +211,7 @@ SOTTO_API void sotto_model_options_default(sotto_model_options *options);
 typedef struct sotto_model_info {
     size_t size;
     const char *path;
-    const char *format; /* "ctranslate2", "ggml" or "huggingface" */
+    const char *format; /* "ctranslate2", "ggml", "huggingface" or "sotto" */
     bool multilingual;
     sotto_precision precision; /* of the weights in memory */
     bool prepacked;            /* they are mapped from a file that an earlier opening left beside the model */
@@ -224,10 +224,14 @@ typedef struct sotto_model_info {
     uint64_t resident_bytes[SOTTO_PRECISION_COUNT]; /* as held in memory for computing */
     uint64_t unshared_conv_parameters; /* what the conv block would hold with own weights at every output position */
     double load_s;                     /* seconds that opening took */
+    uint64_t file_bytes;               /* of the weight file */
+    uint64_t nonzero_parameters;       /* of a shrunken model: those that are not zero; else all values stored */
+    uint64_t parameter_bits;           /* bits that the values take in the file, before it is compressed and without the
+                                          scales that they share */
 } sotto_model_info;
 
 /* Opens the model at `path`: a CTranslate2 directory (faster-whisper) or its model.bin, a ggml .bin (whisper.cpp), or a
- * Hugging Face directory or its model.safetensors. The format is told from the content. `options` may be NULL. On
+ * Hugging Face directory or its model.safetensors, or a file that sotto_shrink made. The format is told from the content. `options` may be NULL. On
  * success the caller owns *out. Blocks while weights are read. Any thread. */
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_model_open(sotto_model **out, const char *path,
                                                        const sotto_model_options *options, sotto_error *err);

@@ -97,6 +97,10 @@ sotto_status sotto_stream_open(sotto_stream **out, sotto_model *model, const sot
     if (!out) return sotto__fail(err, SOTTO_EINVAL, "sotto_stream_open: out is NULL");
     *out = NULL;
     if (!model) return sotto__fail(err, SOTTO_EINVAL, "sotto_stream_open: model is NULL");
+    if (2 * sotto_model_get_info(model)->n_audio_ctx < SOTTO__WINDOW_FRAMES)
+        return sotto__fail(err, SOTTO_EUNSUPPORTED,
+                           "live captions need a model that hears 30 s at a time, this one was shortened to %.1f s",
+                           0.02 * sotto_model_get_info(model)->n_audio_ctx);
     sotto_stream_options_default(&o);
     if ((st = sotto__take_options(&o, sizeof o, options, "options", "sotto_stream_options_default", err)) != SOTTO_OK ||
         (st = check(&o, err)) != SOTTO_OK)

@@ -43,7 +43,7 @@ static int bits_of(sotto__form form) { return form == SOTTO__PACKED4 ? 4 : form 
 static bool lies_in_file(const sotto__field *f)
 {
     return f->form == SOTTO__HALVES && f->slices == 1 && f->linear->taps == 1 &&
-           f->slice[0]->precision == SOTTO_PRECISION_F16;
+           f->slice[0]->precision == SOTTO_PRECISION_F16 && !f->slice[0]->owned;
 }
 
 static void lay_out(sotto_model *m, const sotto__fields *fields)
@@ -247,7 +247,7 @@ sotto_status sotto__arena_fill(sotto_model *m, const sotto__weights *w, const so
     lay_out(m, fields);
     point(m, fields); /* sizes; the pointers come below */
     const uint64_t layout = layout_of(fields);
-    const bool prepacked = cache && m->precision >= SOTTO_PRECISION_INT16;
+    const bool prepacked = cache && m->precision >= SOTTO_PRECISION_INT16 && w->format != SOTTO__SHRUNKEN;
     if (!prepacked || !sotto__cache_map(m, w, m->arena_bytes, layout)) {
         void *memory = mmap(NULL, m->arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED) return sotto__fail_nomem(err, "model parameters");

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Sizes in the table, resolved per model. */
-enum size { ONE, D, D2, D3, D4, MELS, KERNEL, T_AUDIO, T_TEXT, VOCAB, SIZES };
+/* Sizes in the table, resolved per model and layer.
+ * A: width of a layer's self-attention, C: of its cross-attention, M: of its MLP's middle; D, D and 4D unless the model
+ * was shrunken. */
+enum size { ONE, D, A, A3, C, C2, M, MELS, KERNEL, T_AUDIO, T_TEXT, VOCAB, SIZES };
 
 enum where { GLOBAL, ENCODER, DECODER };
 
@@ -20,7 +22,7 @@ struct row {
     enum size shape[3]; /* of the whole destination; ONE = no such dimension */
     int slice, slices;  /* this tensor fills slice `slice` of `slices` along the first dimension */
     int key_slice;      /* this tensor's slice that is padding when all zero (a stacked bias), -1 = none */
-    const char *name[SOTTO__FILE_FORMATS]; /* by sotto__file_format; NULL = not in that format; %d = layer */
+    const char *name[3]; /* by sotto__file_format; NULL = not in that format; %d = layer. Ours has CTranslate2's. */
 };
 
 #define P(f) offsetof(sotto__params, f)
@@ -50,21 +52,21 @@ static const struct row table[] = {
 #define SELF_ATTENTION(where, part, norm_part, C, O, H) \
     {where, B(self_norm.gamma), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/layer_norm/gamma", O "attn_ln.weight", H "self_attn_layer_norm.weight"}}, \
     {where, B(self_norm.beta), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/layer_norm/beta", O "attn_ln.bias", H "self_attn_layer_norm.bias"}}, \
-    {where, B(qkv.weight), part, {D3, D, ONE}, 0, 1, -1, {C "self_attention/linear_0/weight", NULL, NULL}}, \
-    {where, B(qkv.weight), part, {D3, D, ONE}, 0, 3, -1, {NULL, O "attn.query.weight", H "self_attn.q_proj.weight"}}, \
-    {where, B(qkv.weight), part, {D3, D, ONE}, 1, 3, -1, {NULL, O "attn.key.weight", H "self_attn.k_proj.weight"}}, \
-    {where, B(qkv.weight), part, {D3, D, ONE}, 2, 3, -1, {NULL, O "attn.value.weight", H "self_attn.v_proj.weight"}}, \
-    {where, B(qkv.bias), part, {D3, ONE, ONE}, 0, 1, 1, {C "self_attention/linear_0/bias", NULL, NULL}}, \
-    {where, B(qkv.bias), part, {D3, ONE, ONE}, 0, 3, -1, {NULL, O "attn.query.bias", H "self_attn.q_proj.bias"}}, \
-    {where, B(qkv.bias), part, {D3, ONE, ONE}, 2, 3, -1, {NULL, O "attn.value.bias", H "self_attn.v_proj.bias"}}, \
-    {where, B(self_out.weight), part, {D, D, ONE}, 0, 1, -1, {C "self_attention/linear_1/weight", O "attn.out.weight", H "self_attn.out_proj.weight"}}, \
+    {where, B(qkv.weight), part, {A3, D, ONE}, 0, 1, -1, {C "self_attention/linear_0/weight", NULL, NULL}}, \
+    {where, B(qkv.weight), part, {A3, D, ONE}, 0, 3, -1, {NULL, O "attn.query.weight", H "self_attn.q_proj.weight"}}, \
+    {where, B(qkv.weight), part, {A3, D, ONE}, 1, 3, -1, {NULL, O "attn.key.weight", H "self_attn.k_proj.weight"}}, \
+    {where, B(qkv.weight), part, {A3, D, ONE}, 2, 3, -1, {NULL, O "attn.value.weight", H "self_attn.v_proj.weight"}}, \
+    {where, B(qkv.bias), part, {A3, ONE, ONE}, 0, 1, 1, {C "self_attention/linear_0/bias", NULL, NULL}}, \
+    {where, B(qkv.bias), part, {A3, ONE, ONE}, 0, 3, -1, {NULL, O "attn.query.bias", H "self_attn.q_proj.bias"}}, \
+    {where, B(qkv.bias), part, {A3, ONE, ONE}, 2, 3, -1, {NULL, O "attn.value.bias", H "self_attn.v_proj.bias"}}, \
+    {where, B(self_out.weight), part, {D, A, ONE}, 0, 1, -1, {C "self_attention/linear_1/weight", O "attn.out.weight", H "self_attn.out_proj.weight"}}, \
     {where, B(self_out.bias), part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/linear_1/bias", O "attn.out.bias", H "self_attn.out_proj.bias"}},
 #define MLP(where, part, norm_part, C, O, H) \
     {where, B(mlp_norm.gamma), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/layer_norm/gamma", O "mlp_ln.weight", H "final_layer_norm.weight"}}, \
     {where, B(mlp_norm.beta), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/layer_norm/beta", O "mlp_ln.bias", H "final_layer_norm.bias"}}, \
-    {where, B(up.weight), part, {D4, D, ONE}, 0, 1, -1, {C "ffn/linear_0/weight", O "mlp.0.weight", H "fc1.weight"}}, \
-    {where, B(up.bias), part, {D4, ONE, ONE}, 0, 1, -1, {C "ffn/linear_0/bias", O "mlp.0.bias", H "fc1.bias"}}, \
-    {where, B(down.weight), part, {D, D4, ONE}, 0, 1, -1, {C "ffn/linear_1/weight", O "mlp.2.weight", H "fc2.weight"}}, \
+    {where, B(up.weight), part, {M, D, ONE}, 0, 1, -1, {C "ffn/linear_0/weight", O "mlp.0.weight", H "fc1.weight"}}, \
+    {where, B(up.bias), part, {M, ONE, ONE}, 0, 1, -1, {C "ffn/linear_0/bias", O "mlp.0.bias", H "fc1.bias"}}, \
+    {where, B(down.weight), part, {D, M, ONE}, 0, 1, -1, {C "ffn/linear_1/weight", O "mlp.2.weight", H "fc2.weight"}}, \
     {where, B(down.bias), part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/linear_1/bias", O "mlp.2.bias", H "fc2.bias"}},
 
     SELF_ATTENTION(ENCODER, SOTTO_PART_ENCODER_ATTENTION, SOTTO_PART_ENCODER_NORM, CA, OA, HA)
@@ -72,14 +74,14 @@ static const struct row table[] = {
     SELF_ATTENTION(DECODER, SOTTO_PART_DECODER_SELF_ATTENTION, SOTTO_PART_DECODER_NORM, CT, OT, HT)
     {DECODER, B(cross_norm.gamma), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/gamma", OT "cross_attn_ln.weight", HT "encoder_attn_layer_norm.weight"}},
     {DECODER, B(cross_norm.beta), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/beta", OT "cross_attn_ln.bias", HT "encoder_attn_layer_norm.bias"}},
-    {DECODER, B(cross_q.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, D, ONE}, 0, 1, -1, {CT "attention/linear_0/weight", OT "cross_attn.query.weight", HT "encoder_attn.q_proj.weight"}},
-    {DECODER, B(cross_q.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_0/bias", OT "cross_attn.query.bias", HT "encoder_attn.q_proj.bias"}},
-    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 0, 1, -1, {CT "attention/linear_1/weight", NULL, NULL}},
-    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 0, 2, -1, {NULL, OT "cross_attn.key.weight", HT "encoder_attn.k_proj.weight"}},
-    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, D, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.weight", HT "encoder_attn.v_proj.weight"}},
-    {DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, ONE, ONE}, 0, 1, 0, {CT "attention/linear_1/bias", NULL, NULL}},
-    {DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D2, ONE, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.bias", HT "encoder_attn.v_proj.bias"}},
-    {DECODER, B(cross_out.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, D, ONE}, 0, 1, -1, {CT "attention/linear_2/weight", OT "cross_attn.out.weight", HT "encoder_attn.out_proj.weight"}},
+    {DECODER, B(cross_q.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C, D, ONE}, 0, 1, -1, {CT "attention/linear_0/weight", OT "cross_attn.query.weight", HT "encoder_attn.q_proj.weight"}},
+    {DECODER, B(cross_q.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {C, ONE, ONE}, 0, 1, -1, {CT "attention/linear_0/bias", OT "cross_attn.query.bias", HT "encoder_attn.q_proj.bias"}},
+    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, D, ONE}, 0, 1, -1, {CT "attention/linear_1/weight", NULL, NULL}},
+    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, D, ONE}, 0, 2, -1, {NULL, OT "cross_attn.key.weight", HT "encoder_attn.k_proj.weight"}},
+    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, D, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.weight", HT "encoder_attn.v_proj.weight"}},
+    {DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, ONE, ONE}, 0, 1, 0, {CT "attention/linear_1/bias", NULL, NULL}},
+    {DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, ONE, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.bias", HT "encoder_attn.v_proj.bias"}},
+    {DECODER, B(cross_out.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, C, ONE}, 0, 1, -1, {CT "attention/linear_2/weight", OT "cross_attn.out.weight", HT "encoder_attn.out_proj.weight"}},
     {DECODER, B(cross_out.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_2/bias", OT "cross_attn.out.bias", HT "encoder_attn.out_proj.bias"}},
     MLP(DECODER, SOTTO_PART_DECODER_MLP, SOTTO_PART_DECODER_NORM, CT, OT, HT)
 };
@@ -87,12 +89,42 @@ static const struct row table[] = {
 
 enum { ROWS = sizeof table / sizeof table[0] };
 
+struct widths {
+    size_t self, cross, mlp;
+};
+
 struct binder {
     sotto_model *model;
     const sotto__weights *w;
-    size_t sizes[SIZES];
+    size_t sizes[SIZES];                /* but those of a layer */
+    struct widths *widths[DECODER + 1]; /* by where: [layers] */
     sotto__fields fields;
+    size_t n_inners; /* of model->inners that are taken */
 };
+
+static const char *name_of(const struct row *row, sotto__file_format format)
+{
+    return row->name[format == SOTTO__SHRUNKEN ? SOTTO__CTRANSLATE2 : format];
+}
+
+static size_t size_in(const struct binder *b, enum where where, size_t layer, enum size size)
+{
+    const struct widths *w = where == GLOBAL ? NULL : &b->widths[where][layer];
+    switch (size) {
+    case A:
+        return w->self;
+    case A3:
+        return 3 * w->self;
+    case C:
+        return w->cross;
+    case C2:
+        return 2 * w->cross;
+    case M:
+        return w->mlp;
+    default:
+        return b->sizes[size];
+    }
+}
 
 static size_t layers_of(const struct binder *b, enum where where)
 {
@@ -100,9 +132,10 @@ static size_t layers_of(const struct binder *b, enum where where)
     return where == GLOBAL ? 1 : (size_t)(where == ENCODER ? info->n_audio_layer : info->n_text_layer);
 }
 
-static size_t whole_size(const struct binder *b, const struct row *row)
+static size_t whole_size(const struct binder *b, const struct row *row, size_t layer)
 {
-    return b->sizes[row->shape[0]] * b->sizes[row->shape[1]] * b->sizes[row->shape[2]];
+    return size_in(b, row->where, layer, row->shape[0]) * size_in(b, row->where, layer, row->shape[1]) *
+           size_in(b, row->where, layer, row->shape[2]);
 }
 
 static const float **field_of(const struct binder *b, const struct row *row, size_t layer)
@@ -123,6 +156,9 @@ static sotto__place place_of(const struct row *row)
                ? SOTTO__IN_DECODER_FINE
                : SOTTO__IN_DECODER;
 }
+
+/* Layers that may have two factors: seven matrices a block, and the embedding; then an empty one. */
+#define MAX_INNERS(b) (7 * (layers_of(b, ENCODER) + layers_of(b, DECODER)) + 1)
 
 /* ---- dimensions ---- */
 
@@ -168,7 +204,7 @@ static sotto_status check_dims(struct binder *b, sotto_error *err)
         int32_t *to;
     } limits[] = {
         {"n_mels", d.n_mels, 1, 512, &info->n_mels},
-        {"n_audio_ctx", d.n_audio_ctx, 1500, 1500, &info->n_audio_ctx},
+        {"n_audio_ctx", d.n_audio_ctx, b->w->format == SOTTO__SHRUNKEN ? 100 : 1500, 1500, &info->n_audio_ctx},
         {"n_audio_state", d.n_audio_state, 8, 16384, &info->n_audio_state},
         {"n_audio_head", d.n_audio_head, 1, 256, &info->n_audio_head},
         {"n_audio_layer", d.n_audio_layer, 1, 256, &info->n_audio_layer},
@@ -189,23 +225,85 @@ static sotto_status check_dims(struct binder *b, sotto_error *err)
                            b->w->file, d.n_audio_state, d.n_audio_head, d.n_text_head);
     b->sizes[ONE] = 1;
     b->sizes[D] = d.n_audio_state;
-    b->sizes[D2] = 2 * d.n_audio_state;
-    b->sizes[D3] = 3 * d.n_audio_state;
-    b->sizes[D4] = 4 * d.n_audio_state;
     b->sizes[MELS] = d.n_mels;
     b->sizes[KERNEL] = 3;
     b->sizes[T_AUDIO] = d.n_audio_ctx;
     b->sizes[T_TEXT] = d.n_text_ctx;
-    b->sizes[VOCAB] = d.n_vocab;
+    b->sizes[VOCAB] = b->w->token_rows ? b->w->n_rows : d.n_vocab;
+    return SOTTO_OK;
+}
+
+/* Widths inside a layer, read off its tensors' shapes where they may be other than the model's. */
+static sotto_status find_widths(struct binder *b, enum where where, sotto_error *err)
+{
+    const size_t n = layers_of(b, where), d = b->sizes[D];
+    const sotto_model_info *info = &b->model->info;
+    const size_t head = d / (size_t)(where == ENCODER ? info->n_audio_head : info->n_text_head);
+    struct widths *w = b->widths[where] = calloc(n, sizeof *w);
+    if (!w) return sotto__fail_nomem(err, "widths of layers");
+    for (size_t l = 0; l < n; l++, w++) {
+        const char *const pattern[] = {where == ENCODER ? CA "self_attention/linear_0/bias" : CT "self_attention/linear_0/bias",
+                                       CT "attention/linear_0/bias",
+                                       where == ENCODER ? CA "ffn/linear_0/bias" : CT "ffn/linear_0/bias"};
+        size_t *const to[] = {&w->self, &w->cross, &w->mlp};
+        *w = (struct widths){d, d, 4 * d};
+        for (int i = 0; b->w->format == SOTTO__SHRUNKEN && i < 3; i++) {
+            char name[160];
+            const size_t most = *to[i];
+            if (where == ENCODER && i == 1) continue;
+            snprintf(name, sizeof name, pattern[i], (int)l);
+            *to[i] = dim_of(b->w, name, 0) / (i == 0 ? 3 : 1);
+            if (*to[i] == 0 || *to[i] > most || (i < 2 && *to[i] % head != 0))
+                return sotto__fail(err, SOTTO_EFORMAT, "%s: %s stands for a width of %zu, expected 1 to %zu%s", b->w->file,
+                                   name, *to[i], most, i < 2 ? ", in whole heads" : "");
+        }
+    }
     return SOTTO_OK;
 }
 
 /* ---- fields ---- */
 
+/* The tensor of the first factor of a layer that has two: "…_a" [rank, in] beside "…" [out, rank]. */
+static const sotto__tensor *first_factor(const struct binder *b, const struct row *row, size_t layer)
+{
+    char name[160];
+    int n;
+    if (b->w->format != SOTTO__SHRUNKEN) return NULL;
+    n = snprintf(name, sizeof name - 2, name_of(row, b->w->format), (int)layer);
+    if (n < 0 || (size_t)n >= sizeof name - 2) return NULL;
+    memcpy(name + n, "_a", 3);
+    return sotto__weights_find(b->w, name);
+}
+
+/* The first factor as a layer of its own; the field before it, whose layer it belongs to, is then [out, rank]. */
+static sotto_status list_inner(struct binder *b, sotto__linear *outer, sotto__place place, const sotto__tensor *t,
+                               sotto_error *err)
+{
+    sotto__fields *f = &b->fields;
+    if (t->rank != 2 || t->dims[1] != outer->in || t->dims[0] < 1 || t->dims[0] > outer->in || outer->taps != 1 ||
+        b->n_inners == MAX_INNERS(b))
+        return sotto__fail(err, SOTTO_EFORMAT, "%s: tensor %s is no first factor of a layer of %zu inputs", b->w->file,
+                           t->name, outer->in);
+    if (!sotto__grow(&f->items, &f->cap, f->n + 1, sizeof *f->items))
+        return sotto__fail_nomem(err, "list of parameters");
+    sotto__linear *inner = outer->inner = &b->model->inners[b->n_inners++];
+    *inner = (sotto__linear){.in = outer->in, .out = t->dims[0], .taps = 1, .bytes = outer->bytes};
+    outer->in = inner->out;
+    f->items[f->n - 1].size = outer->in * outer->out;
+    f->items[f->n++] = (sotto__field){.to = &inner->weight,
+                                      .size = t->elements,
+                                      .linear = inner,
+                                      .place = place,
+                                      .slice = {t},
+                                      .slices = 1};
+    return SOTTO_OK;
+}
+
 /* One field for each pointer of params and blocks, in the table's order. */
 static sotto_status list_fields(struct binder *b, sotto_error *err)
 {
     sotto__fields *f = &b->fields;
+    sotto_status st;
     for (size_t i = 0; i < ROWS; i++) {
         const struct row *row = &table[i];
         if (i > 0 && row->field == table[i - 1].field && row->where == table[i - 1].where) continue;
@@ -213,12 +311,14 @@ static sotto_status list_fields(struct binder *b, sotto_error *err)
             if (!sotto__grow(&f->items, &f->cap, f->n + 1, sizeof *f->items))
                 return sotto__fail_nomem(err, "list of parameters");
             sotto__field *one = &f->items[f->n++];
-            *one = (sotto__field){.to = field_of(b, row, l), .size = whole_size(b, row)};
+            *one = (sotto__field){.to = field_of(b, row, l), .size = whole_size(b, row, l)};
             if (row->shape[1] == ONE || row->part == SOTTO_PART_ENCODER_POSITIONS ||
                 row->part == SOTTO_PART_DECODER_POSITIONS)
                 continue;
             one->linear = (sotto__linear *)(void *)((char *)one->to - offsetof(sotto__linear, weight));
             one->place = place_of(row);
+            const sotto__tensor *first = first_factor(b, row, l);
+            if (first && (st = list_inner(b, one->linear, one->place, first, err)) != SOTTO_OK) return st;
         }
     }
     return SOTTO_OK;
@@ -260,19 +360,33 @@ static bool all_zero(const sotto__tensor *t, size_t first, size_t n)
     return true;
 }
 
+/* Bytes of the file by the precision that its values have there: 5 to 8 bits count as int8, fewer as int4. */
+static void count_stored(sotto_model_info *info, const sotto__tensor *t)
+{
+    const sotto_precision stored = t->bits == 32  ? SOTTO_PRECISION_F32
+                                   : t->bits >= 16 ? (t->precision == SOTTO_PRECISION_BF16 ? SOTTO_PRECISION_BF16 : SOTTO_PRECISION_F16)
+                                   : t->bits > 4   ? SOTTO_PRECISION_INT8
+                                                   : SOTTO_PRECISION_INT4;
+    info->stored_bytes[stored] += t->file_bytes;
+    info->nonzero_parameters += t->nonzero;
+    info->parameter_bits += (uint64_t)t->bits * t->elements;
+}
+
 static sotto_status bind_tensor(struct binder *b, const struct row *row, size_t layer, sotto_error *err)
 {
     sotto_model_info *info = &b->model->info;
     char name[160], found[96], wanted[96];
     size_t dims[3], want[3], have[SOTTO__MAX_RANK];
     const sotto__tensor *t;
-    snprintf(name, sizeof name, row->name[b->w->format], (int)layer);
+    snprintf(name, sizeof name, name_of(row, b->w->format), (int)layer);
     t = sotto__weights_find(b->w, name);
     /* Some Hugging Face files were saved without the outer "model." */
     if (!t && b->w->format == SOTTO__HUGGINGFACE) t = sotto__weights_find(b->w, name + strlen("model."));
     if (!t) return sotto__fail(err, SOTTO_EFORMAT, "%s: tensor %s is missing", b->w->file, name);
-    for (int i = 0; i < 3; i++) dims[i] = b->sizes[row->shape[i]];
+    for (int i = 0; i < 3; i++) dims[i] = size_in(b, row->where, layer, row->shape[i]);
     dims[0] /= (size_t)row->slices;
+    const sotto__tensor *first = row->shape[1] == ONE ? NULL : first_factor(b, row, layer);
+    if (first) dims[1] = first->dims[0];
     const int want_rank = squeeze(want, dims, 3), have_rank = squeeze(have, t->dims, t->rank);
     if (want_rank != have_rank || memcmp(want, have, (size_t)want_rank * sizeof *want) != 0) {
         format_shape(wanted, sizeof wanted, want, want_rank);
@@ -285,12 +399,14 @@ static sotto_status bind_tensor(struct binder *b, const struct row *row, size_t 
     /* A stacked bias holds zeros where the model has no parameter: they are bytes in the file, but not parameters. */
     size_t parameters = t->elements;
     if (row->key_slice >= 0) {
-        const size_t n = b->sizes[D];
+        const size_t n = size_in(b, row->where, layer, row->shape[0] == A3 ? A : C);
         if (all_zero(t, (size_t)row->key_slice * n, n)) parameters -= n;
     }
+    if (first) parameters += first->elements;
     info->part_parameters[row->part] += parameters;
     info->parameters += parameters;
-    info->stored_bytes[t->precision] += t->elements * (t->precision == SOTTO_PRECISION_F32 ? 4 : 2);
+    count_stored(info, t);
+    if (first) count_stored(info, first);
     return SOTTO_OK;
 }
 
@@ -303,16 +419,18 @@ static void size_linear(sotto__linear *l, size_t in, size_t out, size_t taps)
     l->taps = taps;
 }
 
-static void size_block(sotto__block *b, size_t d)
+static void size_block(sotto__block *b, const struct widths *w, size_t d, size_t head)
 {
     b->self_norm.n = b->cross_norm.n = b->mlp_norm.n = d;
-    size_linear(&b->qkv, d, 3 * d, 1);
-    size_linear(&b->self_out, d, d, 1);
-    size_linear(&b->cross_q, d, d, 1);
-    size_linear(&b->cross_kv, d, 2 * d, 1);
-    size_linear(&b->cross_out, d, d, 1);
-    size_linear(&b->up, d, 4 * d, 1);
-    size_linear(&b->down, 4 * d, d, 1);
+    b->self_heads = w->self / head;
+    b->cross_heads = w->cross / head;
+    size_linear(&b->qkv, d, 3 * w->self, 1);
+    size_linear(&b->self_out, w->self, d, 1);
+    size_linear(&b->cross_q, d, w->cross, 1);
+    size_linear(&b->cross_kv, d, 2 * w->cross, 1);
+    size_linear(&b->cross_out, w->cross, d, 1);
+    size_linear(&b->up, d, w->mlp, 1);
+    size_linear(&b->down, w->mlp, d, 1);
 }
 
 /* Layers know their sizes. */
@@ -327,11 +445,11 @@ static void size_layers(struct binder *b)
     p->conv1.bytes = p->conv2.bytes = true; /* once a window, in the thousands of rows: all that encodes it */
     for (size_t l = 0; l < layers_of(b, ENCODER); l++) {
         sotto__block *e = &p->encoder[l];
-        size_block(e, d);
+        size_block(e, &b->widths[ENCODER][l], d, d / (size_t)b->model->info.n_audio_head);
         e->qkv.bytes = e->self_out.bytes = e->up.bytes = e->down.bytes = true;
     }
     for (size_t l = 0; l < layers_of(b, DECODER); l++) {
-        size_block(&p->decoder[l], d);
+        size_block(&p->decoder[l], &b->widths[DECODER][l], d, d / (size_t)b->model->info.n_text_head);
         p->decoder[l].cross_kv.bytes = true;
     }
 }
@@ -352,11 +470,14 @@ sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, bool cache
     if (st != SOTTO_OK) return st;
     model->params.encoder = calloc(layers_of(&b, ENCODER), sizeof(sotto__block));
     model->params.decoder = calloc(layers_of(&b, DECODER), sizeof(sotto__block));
-    if (!model->params.encoder || !model->params.decoder) return sotto__fail_nomem(err, "model layers");
+    model->inners = calloc(MAX_INNERS(&b) + 1, sizeof *model->inners);
+    if (!model->params.encoder || !model->params.decoder || !model->inners)
+        return sotto__fail_nomem(err, "model layers");
+    if ((st = find_widths(&b, ENCODER, err)) != SOTTO_OK || (st = find_widths(&b, DECODER, err)) != SOTTO_OK) goto done;
     size_layers(&b);
     if ((st = list_fields(&b, err)) != SOTTO_OK) goto done;
     for (size_t i = 0; i < ROWS; i++) {
-        if (!table[i].name[w->format]) continue;
+        if (!name_of(&table[i], w->format)) continue;
         for (size_t l = 0; l < layers_of(&b, table[i].where); l++) {
             if ((st = bind_tensor(&b, &table[i], l, err)) != SOTTO_OK) goto done;
         }
@@ -364,7 +485,11 @@ sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, bool cache
     model->embedding = find_field(&b, &model->params.embedding.weight)->slice[0];
     if ((st = sotto__arena_fill(model, w, &b.fields, cache, err)) != SOTTO_OK) goto done;
     count_unshared(&b);
+    model->token_rows = w->token_rows;
+    model->row_tokens = w->row_tokens;
 done:
+    free(b.widths[ENCODER]);
+    free(b.widths[DECODER]);
     free(b.fields.items);
     return st;
 }

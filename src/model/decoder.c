@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "nn/attention.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +104,15 @@ static void close_pass(struct pass *p)
     free(p->to);
 }
 
+/* Row of the embedding. Where the vocabulary was trimmed, a token without one, as a guessed one may be, is the end of
+ * text: its logits are minus infinity, so that nothing builds on it. */
+static size_t row_of(const sotto_model *m, int32_t token)
+{
+    if (!m->token_rows) return (size_t)token;
+    const int32_t row = m->token_rows[token];
+    return (size_t)(row >= 0 ? row : m->token_rows[sotto__tokenizer_specials(m->tokenizer)->eot]);
+}
+
 /* Token embeddings plus positions. */
 static void embed(struct pass *p)
 {
@@ -113,7 +123,7 @@ static void embed(struct pass *p)
         const sotto__step *s = p->parts[i].step;
         sotto__runtime *rt = p->parts[i].from->rt;
         for (size_t t = 0; t < s->n_tokens; t++, x += d) {
-            sotto__widen(m->nn.ops, m->embedding, (size_t)s->tokens[t] * d, d, x);
+            sotto__widen(m->nn.ops, m->embedding, row_of(m, s->tokens[t]) * d, d, x);
             m->nn.ops->add(x, m->params.text_positions + (s->seq->length + t) * d, d);
             rt->row_seen[s->tokens[t]] = 1;
         }
@@ -133,22 +143,23 @@ static void linear(struct pass *p, const sotto__norm *norm, const sotto__linear 
                    sotto__epilogue epilogue)
 {
     const sotto__nn *nn = &p->model->nn;
+    const size_t in = sotto__linear_in(layer);
     size_t row = p->few_rows;
     if (layer->packed.data) {
         if (norm)
             sotto__norm_linear_run(nn, norm, layer, x, p->rows, NULL, y, layer->out, epilogue);
         else
-            sotto__linear_run(nn, layer, x, layer->in, p->rows, y, layer->out, epilogue);
+            sotto__linear_run(nn, layer, x, in, p->rows, y, layer->out, epilogue);
         return;
     }
     if (norm) {
         sotto__norm_run(nn, norm, x, p->rows, p->xn);
         x = p->xn;
     }
-    sotto__linear_each(nn, layer, x, layer->in, p->few_rows, y, layer->out, NULL, epilogue);
+    sotto__linear_each(nn, layer, x, in, p->few_rows, y, layer->out, NULL, epilogue);
     for (size_t i = p->n_few; i < p->n_parts; i++) {
         const size_t n = p->parts[i].step->n_tokens;
-        sotto__linear_run(nn, layer, x + row * layer->in, layer->in, n, y + row * layer->out, layer->out, epilogue);
+        sotto__linear_run(nn, layer, x + row * in, in, n, y + row * layer->out, layer->out, epilogue);
         row += n;
     }
 }
@@ -168,20 +179,20 @@ static void count(struct pass *p, sotto_part part, const sotto__linear *first, c
     }
 }
 
-/* Appends this pass's keys and values (in wide, [R, 3D]) to the caches. */
+/* Appends this pass's keys and values (in wide, [R, 3A], A = heads * W) to the caches. */
 static void append_kv(struct pass *p, size_t layer)
 {
-    const size_t d = (size_t)p->model->info.n_text_state;
+    const size_t heads = p->model->params.decoder[layer].self_heads;
     const float *row = p->wide;
     for (size_t i = 0; i < p->n_parts; i++) {
         sotto__seq *s = p->parts[i].step->seq;
         const size_t plane = s->capacity * s->width;
         float *k = s->kv + 2 * layer * s->heads * plane, *v = k + s->heads * plane;
-        for (size_t t = 0; t < p->parts[i].step->n_tokens; t++, row += 3 * d) {
+        for (size_t t = 0; t < p->parts[i].step->n_tokens; t++, row += 3 * heads * s->width) {
             const size_t at = (s->length + t) * s->width;
-            for (size_t h = 0; h < s->heads; h++) {
-                memcpy(k + h * plane + at, row + d + h * s->width, s->width * sizeof(float));
-                memcpy(v + h * plane + at, row + 2 * d + h * s->width, s->width * sizeof(float));
+            for (size_t h = 0; h < heads; h++) {
+                memcpy(k + h * plane + at, row + (heads + h) * s->width, s->width * sizeof(float));
+                memcpy(v + h * plane + at, row + (2 * heads + h) * s->width, s->width * sizeof(float));
             }
         }
     }
@@ -191,19 +202,19 @@ static void append_kv(struct pass *p, size_t layer)
 static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
 {
     const sotto_model *m = p->model;
-    const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
+    const size_t width = (size_t)(m->info.n_text_state / m->info.n_text_head), heads = b->self_heads, d = heads * width;
     size_t row = 0;
-    linear(p, &b->self_norm, &b->qkv, p->x, p->wide, SOTTO__STORE); /* [R, 3D] */
+    linear(p, &b->self_norm, &b->qkv, p->x, p->wide, SOTTO__STORE); /* [R, 3A] */
     sotto__lap_end(&m->nn, SOTTO__LAP_QKV);
     append_kv(p, layer);
     sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);
     for (size_t i = 0; i < p->n_parts; i++) {
         const sotto__step *s = p->parts[i].step;
         const size_t plane = s->seq->capacity * width, keys = s->seq->length + s->n_tokens;
-        const float *k = s->seq->kv + 2 * layer * heads * plane;
+        const float *k = s->seq->kv + 2 * layer * s->seq->heads * plane;
         p->attention[i] = (sotto__attention){.q = p->wide + row * 3 * d,
                                              .k = k,
-                                             .v = k + heads * plane,
+                                             .v = k + s->seq->heads * plane,
                                              .out = p->att + row * d,
                                              .ldq = 3 * d,
                                              .ldo = d,
@@ -229,15 +240,15 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
 static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
 {
     const sotto_model *m = p->model;
-    const size_t d = (size_t)m->info.n_text_state, heads = (size_t)m->info.n_text_head, width = d / heads;
-    const size_t all = (size_t)m->info.n_audio_ctx;
+    const size_t width = (size_t)(m->info.n_text_state / m->info.n_text_head), heads = b->cross_heads, d = heads * width;
+    const size_t all = (size_t)m->info.n_audio_ctx, most = (size_t)m->info.n_text_head;
     size_t n = 0, row = 0;
-    linear(p, &b->cross_norm, &b->cross_q, p->x, p->wide, SOTTO__STORE); /* [R, D] */
+    linear(p, &b->cross_norm, &b->cross_q, p->x, p->wide, SOTTO__STORE); /* [R, A] */
     sotto__lap_end(&m->nn, SOTTO__LAP_CROSS_Q);
     for (size_t i = 0; i < p->n_parts; i++) {
         const sotto__step *s = p->parts[i].step;
         const size_t t = s->window->positions;
-        const float *k = s->window->cross_kv ? s->window->cross_kv + 2 * layer * t * d : NULL;
+        const float *k = s->window->cross_kv ? s->window->cross_kv + 2 * layer * t * most * width : NULL;
         const sotto__packed *kv = NULL;
         if (s->window->packed_kv)
             kv = (const sotto__packed *)(const void *)(s->window->packed_kv + layer * s->window->kv_bytes);
@@ -264,7 +275,7 @@ static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
                 p->attention[n].raw = p->raw + i * heads;
                 p->attention[n].raw_ld = all;
                 for (size_t h = 0; h < heads; h++) {
-                    const int32_t index = p->parts[i].from->rt->alignment_index[layer * heads + h];
+                    const int32_t index = p->parts[i].from->rt->alignment_index[layer * most + h];
                     p->raw[i * heads + h] = index < 0 ? NULL : s->cross_scores + (size_t)index * s->n_tokens * all;
                 }
             }
@@ -289,6 +300,21 @@ static void mlp(struct pass *p, const sotto__block *b)
     count(p, SOTTO_PART_DECODER_MLP, &b->up, &b->down);
 }
 
+/* Logits by row of a trimmed embedding -> logits by token, minus infinity where a token has no row. In place, from the
+ * end: a row's token is never less than the row. */
+static void spread(const sotto_model *m, float *logits)
+{
+    size_t v = (size_t)m->info.n_vocab;
+    if (!m->row_tokens) return;
+    for (size_t row = m->params.embedding.out; row-- > 0;) {
+        const size_t token = (size_t)m->row_tokens[row];
+        const float x = logits[row];
+        while (v > token + 1) logits[--v] = -INFINITY;
+        logits[--v] = x;
+    }
+    while (v > 0) logits[--v] = -INFINITY;
+}
+
 /* Last norm and vocabulary projection, for the positions that want logits: where they are few, all together. */
 static void project(struct pass *p)
 {
@@ -310,10 +336,12 @@ static void project(struct pass *p)
         } else {
             sotto__norm_run(&m->nn, &m->params.decoder_norm, from, s->n_logits, p->att);
             sotto__linear_run(&m->nn, &m->params.embedding, p->att, d, s->n_logits, s->logits, v, SOTTO__STORE);
+            for (size_t t = 0; t < s->n_logits; t++) spread(m, s->logits + t * v);
         }
     }
     sotto__lap_end(&m->nn, SOTTO__LAP_ROWS);
     sotto__linear_each(&m->nn, &m->params.embedding, p->xn, d, few, NULL, 0, p->to, SOTTO__STORE);
+    for (size_t t = 0; t < few; t++) spread(m, p->to[t]);
     sotto__lap_end(&m->nn, SOTTO__LAP_LOGITS);
 }
 

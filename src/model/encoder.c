@@ -67,13 +67,14 @@ static void stem(sotto__runtime *rt, const float *mel, const struct plan *p)
 {
     const sotto_model *m = rt->model;
     const size_t mels = (size_t)m->info.n_mels, d = (size_t)m->info.n_audio_state, frames = 2 * p->whole;
+    const size_t all = SOTTO__INPUT_STRIDE * (size_t)m->info.n_audio_ctx; /* frames of a window */
     const sotto__linear *conv1 = &m->params.conv1, *conv2 = &m->params.conv2;
-    const size_t copied = frames < FRAMES ? frames + 1 : FRAMES;
+    const size_t copied = frames < all ? frames + 1 : all;
     memset(rt->work->mel, 0, mels * sizeof(float));
     memcpy(rt->work->mel + mels, mel, copied * mels * sizeof(float));
-    memset(rt->work->mel + (FRAMES + 1) * mels, 0, mels * sizeof(float));
+    memset(rt->work->mel + (all + 1) * mels, 0, mels * sizeof(float));
     memset(rt->work->conv, 0, d * sizeof(float));
-    memset(rt->work->conv + (FRAMES + 1) * d, 0, d * sizeof(float));
+    memset(rt->work->conv + (all + 1) * d, 0, d * sizeof(float));
     sotto__lap_end(&m->nn, SOTTO__LAP_EMBED);
     sotto__linear_run(&m->nn, conv1, rt->work->mel, mels, frames, rt->work->conv + d, d, SOTTO__GELU);
     sotto__lap_end(&m->nn, SOTTO__LAP_CONV1);
@@ -99,34 +100,34 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
 {
     const sotto_model *m = rt->model;
     const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
-    const size_t heads = (size_t)m->info.n_audio_head, width = d / heads;
+    const size_t heads = b->self_heads, width = d / (size_t)m->info.n_audio_head, a_width = heads * width;
 
-    sotto__norm_linear_run(&m->nn, &b->self_norm, &b->qkv, rt->work->x, t, rt->work->xn, rt->work->wide, 3 * d,
-                           SOTTO__STORE); /* [T, 3D] */
+    sotto__norm_linear_run(&m->nn, &b->self_norm, &b->qkv, rt->work->x, t, rt->work->xn, rt->work->wide, 3 * a_width,
+                           SOTTO__STORE); /* [T, 3A] */
     sotto__lap_end(&m->nn, SOTTO__LAP_QKV);
     sotto__attention a = {.q = rt->work->wide,
-                          .k = rt->work->wide + d,
-                          .v = rt->work->wide + 2 * d,
+                          .k = rt->work->wide + a_width,
+                          .v = rt->work->wide + 2 * a_width,
                           .out = rt->work->xn,
-                          .ldq = 3 * d,
-                          .ldo = d,
+                          .ldq = 3 * a_width,
+                          .ldo = a_width,
                           .k_head = width,
-                          .k_row = 3 * d,
+                          .k_row = 3 * a_width,
                           .v_head = width,
-                          .v_row = 3 * d,
+                          .v_row = 3 * a_width,
                           .rows = t,
                           .keys = t,
                           .key_bias = w->sampled ? w->key_bias : NULL};
     if (rt->work->kv) {
         a.bytes = sotto__takes_bytes(&m->nn, &b->qkv);
-        sotto__kv_pack(&m->nn, rt->work->kv, a.k, a.v, 3 * d, t, heads, width, a.bytes ? 8 : 16);
+        sotto__kv_pack(&m->nn, rt->work->kv, a.k, a.v, 3 * a_width, t, heads, width, a.bytes ? 8 : 16);
         a.packed_k = rt->work->kv;
         a.packed_v = rt->work->kv + heads;
         sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);
     }
-    sotto__attention_run(&m->nn, &a, 1, heads, width, rt->work->scratch, rt->work->scratch_stride); /* [T, D] */
+    sotto__attention_run(&m->nn, &a, 1, heads, width, rt->work->scratch, rt->work->scratch_stride); /* [T, A] */
     sotto__lap_end(&m->nn, SOTTO__LAP_SELF);
-    sotto__linear_run(&m->nn, &b->self_out, rt->work->xn, d, t, rt->work->x, d, SOTTO__RESIDUAL);
+    sotto__linear_run(&m->nn, &b->self_out, rt->work->xn, a_width, t, rt->work->x, d, SOTTO__RESIDUAL);
     sotto__lap_end(&m->nn, SOTTO__LAP_OUT);
     sotto__mlp_run(&m->nn, &b->mlp_norm, &b->up, &b->down, rt->work->x, t, rt->work->xn, rt->work->wide, rt->work->x);
     sotto__lap_end(&m->nn, SOTTO__LAP_DOWN);
@@ -136,7 +137,7 @@ static void block(sotto__runtime *rt, const sotto__block *b, const sotto__window
     sotto__count_linear(rt, SOTTO_PART_ENCODER_ATTENTION, &b->self_out, t);
     sotto__count_linear(rt, SOTTO_PART_ENCODER_MLP, &b->up, t);
     sotto__count_linear(rt, SOTTO_PART_ENCODER_MLP, &b->down, t);
-    rt->counts.mix_multiply_adds[SOTTO_MIX_ENCODER] += 2 * (uint64_t)t * t * d;
+    rt->counts.mix_multiply_adds[SOTTO_MIX_ENCODER] += 2 * (uint64_t)t * t * a_width;
 }
 
 struct split_job {
@@ -160,16 +161,17 @@ static void cross_kv(sotto__runtime *rt, const sotto__window *w, size_t layer)
     const sotto_model *m = rt->model;
     const sotto__block *b = &m->params.decoder[layer];
     const size_t t = w->positions, d = (size_t)m->info.n_audio_state;
-    struct split_job j = {.from = rt->work->wide, .t = t, .heads = (size_t)m->info.n_text_head};
-    j.width = d / j.heads;
-    sotto__linear_run(&m->nn, &b->cross_kv, w->states, d, t, rt->work->wide, 2 * d, SOTTO__STORE); /* [T, 2D] */
+    struct split_job j = {.from = rt->work->wide, .t = t, .heads = b->cross_heads};
+    j.width = d / (size_t)m->info.n_text_head;
+    const size_t a_width = j.heads * j.width;
+    sotto__linear_run(&m->nn, &b->cross_kv, w->states, d, t, rt->work->wide, 2 * a_width, SOTTO__STORE); /* [T, 2A] */
     sotto__lap_end(&m->nn, SOTTO__LAP_CROSS_KV);
     if (w->packed_kv) {
         sotto__packed *kv = (sotto__packed *)(void *)(w->packed_kv + layer * w->kv_bytes);
-        sotto__kv_pack(&m->nn, kv, rt->work->wide, rt->work->wide + d, 2 * d, t, j.heads, j.width, 8);
+        sotto__kv_pack(&m->nn, kv, rt->work->wide, rt->work->wide + a_width, 2 * a_width, t, j.heads, j.width, 8);
     } else {
         j.to = w->cross_kv + 2 * layer * t * d;
-        sotto__did(&m->nn, 0, SOTTO__ON_FLOATS, 4 * t * d * sizeof(float), 0);
+        sotto__did(&m->nn, 0, SOTTO__ON_FLOATS, 4 * t * a_width * sizeof(float), 0);
         sotto__pool_run(m->nn.pool, split_head, &j, 2 * j.heads);
     }
     sotto__lap_end(&m->nn, SOTTO__LAP_KEEP);

@@ -137,7 +137,10 @@ static sotto_status reserve(sotto_model *m, sotto_error *err)
     const size_t d = (size_t)m->info.n_audio_state, rows = 2 * (size_t)m->info.n_audio_ctx;
     const size_t conv1 = m->params.conv1.taps * m->params.conv1.in;
     const size_t width = conv1 > 4 * d ? conv1 : 4 * d;
-    return sotto__nn_reserve(&m->nn, rows, width, sotto__half_scratch(width), err);
+    const sotto_status st = sotto__nn_reserve(&m->nn, rows, width, sotto__half_scratch(width), err);
+    size_t rank = 0;
+    for (const sotto__linear *l = m->inners; l->out; l++) rank = l->out > rank ? l->out : rank;
+    return st == SOTTO_OK && rank ? sotto__nn_reserve_low(&m->nn, rank, err) : st;
 }
 
 sotto_status sotto_model_open(sotto_model **out, const char *path, const sotto_model_options *options, sotto_error *err)
@@ -176,6 +179,8 @@ sotto_status sotto_model_open(sotto_model **out, const char *path, const sotto_m
     m->info.multilingual = sotto__tokenizer_specials(m->tokenizer)->multilingual;
     m->info.threads = sotto__pool_threads(m->nn.pool);
     m->weights = w; /* token embeddings are looked up in it */
+    sotto__weights_drop(w, m->embedding);
+    m->info.file_bytes = w->map_bytes;
     m->info.load_s = sotto__now_s() - start;
     *out = m;
     return SOTTO_OK;
@@ -193,6 +198,7 @@ void sotto_model_free(sotto_model *m)
     pthread_mutex_destroy(&m->peak_lock);
     free(m->params.encoder);
     free(m->params.decoder);
+    free(m->inners);
     sotto__arena_release(m);
     sotto__weights_close(m->weights);
     sotto__nn_release(&m->nn);

@@ -21,6 +21,8 @@ typedef struct sotto__block {
     sotto__linear cross_q, cross_kv, cross_out; /* cross_kv: [2D, D] */
     sotto__norm mlp_norm;
     sotto__linear up, down; /* [4D, D], [D, 4D] */
+    size_t self_heads, cross_heads; /* H, or fewer where heads were taken out: layers then have so many times W in the
+                                       place of D */
 } sotto__block;
 
 /* All pointers lead into sotto_model.arena or the weight file. */
@@ -44,6 +46,10 @@ struct sotto_model {
     bool arena_is_file;
     sotto__weights *weights;        /* the file, mapped */
     const sotto__tensor *embedding; /* [V, D] in the file: where token embeddings are looked up */
+    /* where the vocabulary was trimmed, else NULL; in weights */
+    const int32_t *token_rows; /* [V]: row of a token in the embedding, -1 = it has none */
+    const int32_t *row_tokens; /* [rows of the embedding], ascending */
+    sotto__linear *inners;     /* first factors of layers that have two */
     sotto_precision precision;
     sotto__tokenizer *tokenizer;
     float *mel_filters;       /* [n_mels, 201] */

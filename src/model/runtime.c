@@ -61,6 +61,11 @@ sotto_model *sotto__runtime_model(const sotto__runtime *rt) { return rt->model; 
 
 const sotto_model_info *sotto__runtime_info(const sotto__runtime *rt) { return &rt->model->info; }
 
+size_t sotto__runtime_window_frames(const sotto__runtime *rt)
+{
+    return 2 * (size_t)rt->model->info.n_audio_ctx; /* the second convolution's stride */
+}
+
 const sotto__tokenizer *sotto__runtime_tokenizer(const sotto__runtime *rt) { return rt->model->tokenizer; }
 
 const float *sotto__runtime_mel_filters(const sotto__runtime *rt) { return rt->model->mel_filters; }
@@ -130,6 +135,7 @@ void sotto__count_linear(sotto__runtime *rt, sotto_part part, const sotto__linea
 {
     rt->counts.multiply_adds[part] +=
         (uint64_t)rows * (layer->taps * layer->in * layer->out + (layer->bias ? layer->out : 0));
+    if (layer->inner) sotto__count_linear(rt, part, layer->inner, rows);
 }
 
 /* ---- windows ---- */

@@ -31,6 +31,9 @@ const float *sotto__runtime_mel_filters(const sotto__runtime *rt);
 /* Pairs (layer, head) whose cross-attention follows the audio: *n pairs. */
 const int32_t *sotto__runtime_alignment_heads(const sotto__runtime *rt, size_t *n);
 
+/* Frames of a window: 3000, or twice n_audio_ctx where the audio context was shortened. */
+size_t sotto__runtime_window_frames(const sotto__runtime *rt);
+
 /* Counters of the run: the callee adds multiply-adds, decoder_steps, windows; callers add the rest. Reset by zeroing.
  */
 sotto_counts *sotto__runtime_counts(sotto__runtime *rt);

@@ -19,6 +19,7 @@ static const struct {
     [SOTTO__CTRANSLATE2] = {"ctranslate2", sotto__parse_ctranslate2},
     [SOTTO__GGML] = {"ggml", sotto__parse_ggml},
     [SOTTO__HUGGINGFACE] = {"huggingface", sotto__parse_huggingface},
+    [SOTTO__SHRUNKEN] = {"sotto", sotto__parse_shrunken},
 };
 
 const char *sotto__file_format_name(sotto__file_format format) { return formats[format].name; }
@@ -82,7 +83,13 @@ sotto_status sotto__weights_add(sotto__weights *w, const char *name, size_t name
     if (!sotto__grow(&w->tensors, &w->tensors_cap, w->n_tensors + 1, sizeof *w->tensors))
         return sotto__fail_nomem(err, "tensor table");
     t = &w->tensors[w->n_tensors];
-    *t = (sotto__tensor){.precision = precision, .rank = rank, .elements = elements, .data = data};
+    *t = (sotto__tensor){.precision = precision,
+                         .rank = rank,
+                         .elements = elements,
+                         .data = data,
+                         .bits = (int)(8 * element_bytes(precision)),
+                         .nonzero = elements,
+                         .file_bytes = bytes};
     memcpy(t->dims, dims, (size_t)rank * sizeof *dims);
     t->name = strndup(name, name_len);
     if (!t->name) return sotto__fail_nomem(err, "tensor name");
@@ -178,7 +185,7 @@ static sotto_status map_file(sotto__weights *w, sotto_error *err)
 /* `path` is a weight file, or a directory that holds one under its format's usual name. */
 static sotto_status locate(sotto__weights *w, const char *path, sotto_error *err)
 {
-    static const char *const names[] = {"model.bin", "model.safetensors", "ggml-model.bin"};
+    static const char *const names[] = {"model.bin", "model.safetensors", "ggml-model.bin", "model.sotto"};
     struct stat sb;
     sotto__str file = {0};
     if (stat(path, &sb) != 0)
@@ -207,7 +214,7 @@ static sotto_status locate(sotto__weights *w, const char *path, sotto_error *err
     }
     sotto__str_free(&file);
     return sotto__fail(err, SOTTO_ENOTFOUND,
-                       "model directory %s holds none of model.bin, model.safetensors, ggml-model.bin", path);
+                       "model directory %s holds none of model.bin, model.safetensors, ggml-model.bin, model.sotto", path);
 }
 
 static bool recognise(const sotto__weights *w, sotto__file_format *out)
@@ -217,6 +224,8 @@ static bool recognise(const sotto__weights *w, sotto__file_format *out)
     const unsigned char *p = w->map;
     if (magic == 0x67676d6cu)
         *out = SOTTO__GGML;
+    else if (memcmp(p, SOTTO__SHRUNKEN_MAGIC, 8) == 0)
+        *out = SOTTO__SHRUNKEN;
     else if (p[8] == '{' && p[4] == 0 && p[5] == 0 && p[6] == 0 && p[7] == 0)
         *out = SOTTO__HUGGINGFACE;
     else if (magic >= 1 && magic <= 100)
@@ -247,7 +256,7 @@ sotto_status sotto__weights_open(sotto__weights **out, const char *path, sotto_e
     if ((st = map_file(w, err)) != SOTTO_OK) goto fail;
     if (!recognise(w, &w->format)) {
         st =
-            sotto__fail(err, SOTTO_EFORMAT, "%s is no weight file: expected CTranslate2, ggml or safetensors", w->file);
+            sotto__fail(err, SOTTO_EFORMAT, "%s is no weight file: expected CTranslate2, ggml, safetensors or sotto's own", w->file);
         goto fail;
     }
     if ((st = formats[w->format].parse(w, err)) != SOTTO_OK) goto fail;
@@ -281,10 +290,26 @@ sotto_status sotto__safetensors_open(sotto__weights **out, const char *file, sot
     return st;
 }
 
+void sotto__weights_drop(sotto__weights *w, const sotto__tensor *keep)
+{
+    for (size_t i = 0; i < w->n_tensors; i++) {
+        sotto__tensor *t = &w->tensors[i];
+        if (t == keep || !t->owned) continue;
+        free(t->owned);
+        t->owned = NULL;
+        t->data = NULL;
+    }
+}
+
 void sotto__weights_close(sotto__weights *w)
 {
     if (!w) return;
-    for (size_t i = 0; i < w->n_tensors; i++) free(w->tensors[i].name);
+    for (size_t i = 0; i < w->n_tensors; i++) {
+        free(w->tensors[i].name);
+        free(w->tensors[i].owned);
+    }
+    free(w->token_rows);
+    free(w->row_tokens);
     free(w->tensors);
     if (w->map) munmap(w->map, w->map_bytes);
     sotto__vocab_free(&w->vocab);

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * A weight file as named tensor views over a read-only mapping, whichever of the three formats it has. Nothing is
- * converted here; every offset, size and name is checked against the mapping before it is handed out. */
+ * A weight file as named tensor views over a read-only mapping, whichever of the four formats it has. Nothing is
+ * converted here but sotto's own compressed tensors; every offset, size and name is checked against the mapping before
+ * it is handed out. */
 #ifndef SOTTO_MODEL_WEIGHTS_H
 #define SOTTO_MODEL_WEIGHTS_H
 
 #include "sotto.h"
 #include "token/vocab.h"
 
-typedef enum sotto__file_format { SOTTO__CTRANSLATE2, SOTTO__GGML, SOTTO__HUGGINGFACE } sotto__file_format;
-enum { SOTTO__FILE_FORMATS = 3, SOTTO__MAX_RANK = 4 };
+typedef enum sotto__file_format {
+    SOTTO__CTRANSLATE2,
+    SOTTO__GGML,
+    SOTTO__HUGGINGFACE,
+    SOTTO__SHRUNKEN /* ours: weights_sotto.c */
+} sotto__file_format;
+enum { SOTTO__FILE_FORMATS = 4, SOTTO__MAX_RANK = 4 };
 
 typedef struct sotto__tensor {
     char *name; /* owned */
@@ -16,7 +22,11 @@ typedef struct sotto__tensor {
     int rank;
     size_t dims[SOTTO__MAX_RANK]; /* row-major, outermost first */
     size_t elements;
-    const void *data; /* in the mapping */
+    const void *data; /* in the mapping, or `owned` */
+    void *owned;      /* NULL, or values that were made of compressed ones */
+    /* what the file holds: bits that a value takes without its scales, values that are not zero, bytes in all */
+    int bits;
+    size_t nonzero, file_bytes;
 } sotto__tensor;
 
 /* Hyper-parameters as whisper.model.ModelDimensions; 0 = the file does not say. */
@@ -38,7 +48,13 @@ typedef struct sotto__weights {
     float *mel_filters;       /* ggml carries them: [n_mels, 201]; else NULL */
     int32_t *alignment_heads; /* pairs (layer, head); NULL = not stated */
     size_t n_alignment_heads;
+    int32_t *token_rows; /* [n_vocab]: row of a token in a trimmed embedding, -1 = it has none; NULL = not trimmed */
+    int32_t *row_tokens; /* [n_rows], ascending */
+    size_t n_rows;
 } sotto__weights;
+
+/* First bytes of a file of ours; the second half catches copies that changed line ends, as PNG's does. */
+#define SOTTO__SHRUNKEN_MAGIC "SOTTO\r\n\x1a"
 
 /* Maps the file, tells the format from its content, reads its header and (for directories) config.json. */
 sotto_status sotto__weights_open(sotto__weights **out, const char *path, sotto_error *err);
@@ -61,6 +77,9 @@ sotto_status sotto__weights_add(sotto__weights *w, const char *name, size_t name
 sotto_status sotto__parse_ctranslate2(sotto__weights *w, sotto_error *err);
 sotto_status sotto__parse_ggml(sotto__weights *w, sotto_error *err);
 sotto_status sotto__parse_huggingface(sotto__weights *w, sotto_error *err);
+sotto_status sotto__parse_shrunken(sotto__weights *w, sotto_error *err);
+/* Frees the values that were made of compressed ones, but those of `keep`. */
+void sotto__weights_drop(sotto__weights *w, const sotto__tensor *keep);
 /* The tensors alone, as sotto__parse_huggingface reads them. */
 sotto_status sotto__parse_safetensors(sotto__weights *w, sotto_error *err);
 

@@ -93,15 +93,44 @@ static void count_layer(const sotto__nn *nn, const sotto__linear *l, size_t rows
                matrix * (l->half ? sizeof(uint16_t) : sizeof(float)) + bias * sizeof(float));
 }
 
+/* Through both factors of a layer, as many rows at a time as there is room for. With a norm, x is dense. */
+static void two_factors(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
+                        size_t ldx, size_t rows, float *xn, float *y, size_t ldy, float *const *to, bool each,
+                        sotto__epilogue epilogue)
+{
+    const sotto__linear *inner = layer->inner;
+    sotto__linear outer = *layer;
+    outer.inner = NULL;
+    for (size_t r = 0; r < rows; r += nn->low_rows) {
+        const size_t n = rows - r < nn->low_rows ? rows - r : nn->low_rows;
+        if (norm)
+            sotto__norm_linear_run(nn, norm, inner, x + r * ldx, n, xn, nn->low, inner->out, SOTTO__STORE);
+        else if (each)
+            sotto__linear_each(nn, inner, x + r * ldx, ldx, n, nn->low, inner->out, NULL, SOTTO__STORE);
+        else
+            sotto__linear_run(nn, inner, x + r * ldx, ldx, n, nn->low, inner->out, SOTTO__STORE);
+        if (each)
+            sotto__linear_each(nn, &outer, nn->low, outer.in, n, to ? NULL : y + r * ldy, ldy, to ? to + r : NULL,
+                               epilogue);
+        else
+            sotto__linear_run(nn, &outer, nn->low, outer.in, n, y + r * ldy, ldy, epilogue);
+    }
+}
+
 void sotto__linear_each(const sotto__nn *nn, const sotto__linear *layer, const float *x, size_t ldx, size_t rows,
                         float *y, size_t ldy, float *const *to, sotto__epilogue epilogue)
 {
     struct job j = {nn, layer, x, y, ldx, ldy, rows, outputs_of_chunk(layer), epilogue, to};
     if (rows == 0) return;
+    if (layer->inner) {
+        two_factors(nn, NULL, layer, x, ldx, rows, NULL, y, ldy, to, true, epilogue);
+        return;
+    }
     if (layer->packed.data) {
         sotto__packed_run(nn, NULL, layer, x, ldx, rows, y, ldy, to, epilogue);
         return;
     }
+    if (nn->tap) nn->tap(nn->tap_user, layer, x, ldx, rows);
     count_layer(nn, layer, rows);
     sotto__pool_run(nn->pool, few_rows, &j, (layer->out + j.block - 1) / j.block);
 }
@@ -111,10 +140,15 @@ void sotto__linear_run(const sotto__nn *nn, const sotto__linear *layer, const fl
 {
     struct job j = {nn, layer, x, y, ldx, ldy, rows, 0, epilogue, NULL};
     if (rows == 0) return;
+    if (layer->inner) {
+        two_factors(nn, NULL, layer, x, ldx, rows, NULL, y, ldy, NULL, false, epilogue);
+        return;
+    }
     if (layer->packed.data || (rows <= SOTTO__FEW_ROWS && layer->taps == 1)) {
         sotto__linear_each(nn, layer, x, ldx, rows, y, ldy, NULL, epilogue);
         return;
     }
+    if (nn->tap) nn->tap(nn->tap_user, layer, x, ldx, rows);
     count_layer(nn, layer, rows);
     if (layer->half) {
         j.block = outputs_of_chunk(layer);
@@ -157,6 +191,10 @@ void sotto__norm_run(const sotto__nn *nn, const sotto__norm *norm, const float *
 void sotto__norm_linear_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *layer, const float *x,
                             size_t rows, float *xn, float *y, size_t ldy, sotto__epilogue epilogue)
 {
+    if (layer->inner) {
+        two_factors(nn, norm, layer, x, norm->n, rows, xn, y, ldy, NULL, false, epilogue);
+        return;
+    }
     if (layer->packed.data) {
         sotto__packed_run(nn, norm, layer, x, layer->in, rows, y, ldy, NULL, epilogue);
         return;
@@ -169,7 +207,7 @@ void sotto__norm_linear_run(const sotto__nn *nn, const sotto__norm *norm, const 
 void sotto__mlp_run(const sotto__nn *nn, const sotto__norm *norm, const sotto__linear *up, const sotto__linear *down,
                     const float *x, size_t rows, float *xn, float *wide, float *y)
 {
-    if (sotto__packed_mlp_run(nn, norm, up, down, x, rows, wide, y)) return;
+    if (!up->inner && !down->inner && sotto__packed_mlp_run(nn, norm, up, down, x, rows, wide, y)) return;
     sotto__norm_linear_run(nn, norm, up, x, rows, xn, wide, up->out, SOTTO__GELU);
     sotto__lap_end(nn, SOTTO__LAP_UP);
     sotto__linear_run(nn, down, wide, up->out, rows, y, down->out, SOTTO__RESIDUAL);

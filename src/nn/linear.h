@@ -8,6 +8,8 @@
 #include "nn/ops.h"
 #include "nn/timer.h"
 
+struct sotto__linear;
+
 /* What layers run on: kernels, threads, and memory for what they make on the way. One layer at a time. */
 typedef struct sotto__nn {
     const sotto__ops *ops;
@@ -19,7 +21,12 @@ typedef struct sotto__nn {
     size_t act_rows, act_values; /* room for so many rows, and values in all */
     float *scratch;              /* [threads, scratch_stride] */
     size_t scratch_stride;
+    float *low; /* [low_rows, rank]: what the first of two factors made */
+    size_t low_rows;
     sotto__timer *timer; /* NULL = off */
+    /* NULL, or told of every layer's input before its product: x[rows, taps * in], stride ldx. Layers in f32 only. */
+    void (*tap)(void *user, const struct sotto__linear *layer, const float *x, size_t ldx, size_t rows);
+    void *tap_user;
 } sotto__nn;
 
 /* What multiply-adds work on. */
@@ -46,6 +53,8 @@ static inline void sotto__lap_end(const sotto__nn *nn, sotto__lap_name name)
  * on in parts. SOTTO_ENOMEM. */
 sotto_status sotto__nn_reserve(sotto__nn *nn, size_t rows, size_t width, size_t floats, sotto_error *err);
 void sotto__nn_release(sotto__nn *nn);
+/* Memory for layers of two factors of up to `rank`, after sotto__nn_reserve. SOTTO_ENOMEM. */
+sotto_status sotto__nn_reserve_low(sotto__nn *nn, size_t rank, sotto_error *err);
 /* Floats of scratch that layers of `in` inputs in half precision need. */
 size_t sotto__half_scratch(size_t in);
 
@@ -59,7 +68,12 @@ typedef struct sotto__linear {
     size_t in, out;
     size_t taps; /* 1 = an ordinary layer */
     bool bytes;  /* packed in 8 bits: activations in 8 bits too, where the kernel table has products of bytes */
+    struct sotto__linear *inner; /* NULL, or the first of two factors: x goes through it, without a bias, and what comes
+                                    out, `in` values, through this one. No taps. */
 } sotto__linear;
+
+/* Values that a row of the layer's input has. */
+static inline size_t sotto__linear_in(const sotto__linear *layer) { return layer->inner ? layer->inner->in : layer->in; }
 
 typedef struct sotto__norm {
     const float *gamma, *beta; /* [n] */

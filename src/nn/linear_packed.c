@@ -30,8 +30,17 @@ sotto_status sotto__nn_reserve(sotto__nn *nn, size_t rows, size_t width, size_t 
     return sotto__fail_nomem(err, "memory for activations");
 }
 
+sotto_status sotto__nn_reserve_low(sotto__nn *nn, size_t rank, sotto_error *err)
+{
+    nn->low_rows = nn->act_rows;
+    nn->low = sotto__aligned(nn->low_rows * rank, sizeof *nn->low);
+    return nn->low ? SOTTO_OK : sotto__fail_nomem(err, "memory for layers of two factors");
+}
+
 void sotto__nn_release(sotto__nn *nn)
 {
+    free(nn->low);
+    nn->low = NULL;
     free(nn->act);
     free(nn->act_scale);
     free(nn->act_sums);

@@ -89,7 +89,7 @@ static int compare_ids(const void *a, const void *b)
 }
 
 sotto_status sotto__rules_make(sotto__rules *out, const sotto_options *o, const sotto__tokenizer *tokenizer,
-                               size_t n_audio_ctx, sotto__ids *suppressed, sotto_error *err)
+                               sotto__ids *suppressed, sotto_error *err)
 {
     const sotto__specials *s = sotto__tokenizer_specials(tokenizer);
     const int32_t specials[] = {s->transcribe, s->translate, s->sot, s->sot_prev, s->sot_lm, s->no_speech};
@@ -123,7 +123,7 @@ sotto_status sotto__rules_make(sotto__rules *out, const sotto_options *o, const 
                               .timestamps = !o->without_timestamps,
                               .max_initial_timestamp = -1};
     if (st == SOTTO_OK && !isnan(o->max_initial_timestamp)) /* round(seconds / 0.02) */
-        out->max_initial_timestamp = (int32_t)rint(o->max_initial_timestamp / (30.0 / (double)n_audio_ctx));
+        out->max_initial_timestamp = (int32_t)rint(o->max_initial_timestamp / 0.02);
     sotto__ids_free(&space);
     return st;
 }

@@ -14,7 +14,7 @@ sotto_status sotto__options_check(const sotto_options *o, const sotto__tokenizer
  * out->suppressed points to. The special tokens stay suppressed when the caller asks for an empty set: they have no
  * text. */
 sotto_status sotto__rules_make(sotto__rules *out, const sotto_options *o, const sotto__tokenizer *tokenizer,
-                               size_t n_audio_ctx, sotto__ids *suppressed, sotto_error *err);
+                               sotto__ids *suppressed, sotto_error *err);
 
 /* Stride of the silent tail. Sampling it is the default where its word error rate was measured: on models of tiny's and
  * base's width. */

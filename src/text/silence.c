@@ -46,7 +46,7 @@ static const sotto__draft *next_with_words(const sotto__drafts *d, size_t from)
 /* "skip silence before any possible hallucination that is surrounded by silence or more hallucinations" */
 static void drop_surrounded(const sotto__silence *in, sotto__drafts *d, size_t *next_seek)
 {
-    double offset = seconds_of(in->seek), window_end = seconds_of(in->seek + SOTTO__WINDOW_FRAMES);
+    double offset = seconds_of(in->seek), window_end = seconds_of(in->seek + in->window_frames);
     double last_end = in->last_speech_s;
     for (size_t i = 0; i < d->n; i++) {
         const sotto__draft *s = &d->items[i];
@@ -71,7 +71,7 @@ static void drop_surrounded(const sotto__silence *in, sotto__drafts *d, size_t *
 
 bool sotto__silence_skip(const sotto__silence *in, sotto__drafts *d, size_t *next_seek)
 {
-    double offset = seconds_of(in->seek), window_end = seconds_of(in->seek + SOTTO__WINDOW_FRAMES), last_end;
+    double offset = seconds_of(in->seek), window_end = seconds_of(in->seek + in->window_frames), last_end;
     const sotto__draft *first;
     if (!d->single_timestamp_ending && sotto__drafts_end(d, &last_end) && last_end > offset)
         *next_seek = window_end - last_end > in->threshold_s ? frames_of(last_end) : in->seek + in->frames;

@@ -15,6 +15,7 @@ typedef struct sotto__silence {
     double threshold_s;
     double last_speech_s;  /* end of the speech before this window */
     size_t seek, frames;   /* the window */
+    size_t window_frames;  /* that a whole one has */
     size_t content_frames; /* of the recording */
 } sotto__silence;
 

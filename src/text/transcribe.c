@@ -71,7 +71,7 @@ static sotto_status detect_language(run *r, sotto_error *err)
     double probability;
     sotto_status st = encode_window(r, SOTTO__WINDOW_FRAMES, SOTTO__PAD_SILENCE, 1, err);
     /* A shorter recording's window is padded differently. */
-    r->encoded = r->content_frames - r->seek >= SOTTO__WINDOW_FRAMES;
+    r->encoded = r->content_frames - r->seek >= sotto__runtime_window_frames(r->rt);
     if (st == SOTTO_OK) st = sotto__language_detect(r->rt, r->window, &r->language, &probability, err);
     if (st == SOTTO_OK) sotto__transcript_set_language(r->transcript, r->language, probability);
     return st;
@@ -103,8 +103,7 @@ static sotto_status prepare(run *r, sotto_error *err)
     if (!sotto__mul(SOTTO__WINDOW_FRAMES, sotto__features_mels(r->features), &n_mel) ||
         !(r->mel = sotto__aligned(n_mel, sizeof *r->mel)))
         return sotto__fail_nomem(err, "mel window");
-    st = sotto__rules_make(&r->rules, r->o, r->tokenizer, (size_t)sotto__runtime_info(r->rt)->n_audio_ctx,
-                           &r->suppressed, err);
+    st = sotto__rules_make(&r->rules, r->o, r->tokenizer, &r->suppressed, err);
     if (st != SOTTO_OK || (st = make_history(r, err)) != SOTTO_OK ||
         (st = sotto__window_create(&r->window, r->rt, err)) != SOTTO_OK)
         return st;
@@ -206,6 +205,7 @@ static sotto_status time_words(run *r, const sotto__window_tokens *found, size_t
                                   .last_speech_s = r->last_speech_s,
                                   .seek = r->seek,
                                   .frames = frames,
+                                  .window_frames = sotto__runtime_window_frames(r->rt),
                                   .content_frames = r->content_frames};
         *keep = sotto__silence_skip(&silence, &r->drafts, next_seek);
     }
@@ -232,7 +232,8 @@ static sotto_status decode_window(run *r, size_t frames, size_t sot_index, sotto
 
 static sotto_status run_window(run *r, sotto_error *err)
 {
-    size_t left = r->content_frames - r->seek, frames = left < SOTTO__WINDOW_FRAMES ? left : SOTTO__WINDOW_FRAMES;
+    const size_t most = sotto__runtime_window_frames(r->rt);
+    size_t left = r->content_frames - r->seek, frames = left < most ? left : most;
     size_t next_seek = r->seek + frames, sot_index, n_sot = r->n_sot;
     int32_t sot_sequence[5];
     sotto__window_tokens found;
@@ -255,7 +256,7 @@ static sotto_status run_window(run *r, sotto_error *err)
     } else {
         st = sotto__segments_cut(&r->drafts, found.tokens, found.n, r->specials->timestamp_begin, r->seek, frames, err);
         if (st != SOTTO_OK) return st;
-        if (r->is_part && left <= SOTTO__WINDOW_FRAMES)
+        if (r->is_part && left <= most)
             st = sotto__segments_close(&r->drafts, found.tokens, found.n, r->specials->timestamp_begin, r->seek, frames,
                                        err);
         if (st != SOTTO_OK) return st;

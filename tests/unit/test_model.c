@@ -545,7 +545,7 @@ static void test_messages(void **state)
     expect("/", SOTTO_ENOTFOUND, "holds none of model.bin");
     snprintf(path, sizeof path, "%s/text.bin", dirs[0]);
     spill(path, (unsigned char *)text, sizeof text);
-    expect(path, SOTTO_EFORMAT, "expected CTranslate2, ggml or safetensors");
+    expect(path, SOTTO_EFORMAT, "expected CTranslate2, ggml, safetensors or sotto's own");
 
     patch(files[TINY_CTRANSLATE2], "WhisperSpec", 11, 0, "WhispurSpec", 11);
     expect(files[TINY_CTRANSLATE2], SOTTO_EUNSUPPORTED, "kind WhispurSpec, expected WhisperSpec");

@@ -70,7 +70,7 @@ static void check_window(size_t at, json_t *one)
     assert_int_equal(sotto__timings_place(w.t, w.n, w.text, median, seek, n_text, 0, &d, NULL), SOTTO_OK);
     if (!d.single_timestamp_ending && sotto__drafts_end(&d, &end) && end > offset) next = (size_t)rint(end * 100);
     if (!json_is_null(threshold)) {
-        sotto__silence silence = {json_number_value(threshold), 0, seek, frames, content};
+        sotto__silence silence = {json_number_value(threshold), 0, seek, frames, 3000, content};
         keep = sotto__silence_skip(&silence, &d, &next);
     }
 
