@@ -25,6 +25,7 @@ ARROWS = {
     "text": {"api", "base", "nn", "audio", "token", "model"},
     "vad": {"api", "base", "nn", "model"},
     "live": {"api", "base", "audio", "model", "text", "token", "vad"},
+    "shrink": {"api", "base", "nn"},
     "report": {"api", "base", "nn", "token", "model"},
     "out": {"api", "base", "token", "report"},
     "sotto": {"api", "base", "nn", "audio", "token", "model", "text", "vad", "report", "out"},
@@ -123,6 +124,12 @@ class Arrows(unittest.TestCase):
                         wrong.append(f"{name} includes <{header}>, which only {owner} may")
         wrong += [f"no file includes {pattern}, {ONLY[pattern]} should" for pattern in ONLY if pattern not in seen]
         self.assertFalse(wrong, "\n" + "\n".join(wrong))
+
+    def test_lapack_is_known_to_one_file(self):
+        """It has no header here: its Fortran names are what to look for."""
+        fortran = re.compile(r"\b[sd](?:po|ge|sy|tr|or)[a-z]{2,5}_\(")
+        users = [n for n in sources() if fortran.search((ROOT / n).read_text("utf-8"))]
+        self.assertEqual(users, ["src/shrink/lapack.c"])
 
     def test_public_header_includes_only_the_three_standard_headers(self):
         self.assertEqual(

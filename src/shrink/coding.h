@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ * What the steps of sotto__quantise share: the weights as they are to be coded, some rows at a time. */
+#ifndef SOTTO_SHRINK_CODING_H
+#define SOTTO_SHRINK_CODING_H
+
+#include "shrink/coded.h"
+#include "shrink/gram.h"
+#include "shrink/grid.h"
+
+/* The input of a step: row o, input i of what it codes is w[o * in + i] * stretch[i]. */
+typedef struct sotto__weights_in {
+    const float *w; /* [out, in] */
+    size_t out, in;
+    const double *stretch; /* [in] */
+    const double *cost;    /* [in]: what a squared error in input i counts */
+} sotto__weights_in;
+
+static inline size_t sotto__coded_groups(const sotto__coded *c) { return (c->in + c->group - 1) / c->group; }
+
+/* Where the group ends that begins with input i. */
+static inline size_t sotto__group_end(const sotto__coded *c, size_t i)
+{
+    return c->in - i < c->group ? c->in : i + c->group;
+}
+
+/* Arrays for codes, scales and, if `asymmetric`, zero points of [out, in]. SOTTO_ENOMEM; to free in any case. */
+sotto_status sotto__coded_open(sotto__coded *c, size_t out, size_t in, const sotto__coding *coding, sotto_error *err);
+
+void sotto__coded_set_grid(sotto__coded *c, size_t o, size_t group, const sotto__grid *grid);
+
+static inline void sotto__coded_set(sotto__coded *c, size_t o, size_t i, const sotto__grid *grid, double step)
+{
+    c->codes[o * c->in + i] = (uint8_t)(step + grid->zero);
+}
+
+/* Row o of the weights, coded as row `to` of c; x is scratch of [in]. */
+void sotto__round_row(sotto__coded *c, size_t to, const sotto__weights_in *w, size_t o, double *x);
+
+/* gptq.c: all rows; gram is of the inputs as stretch leaves them. */
+sotto_status sotto__gptq(sotto__coded *c, const sotto__weights_in *w, const sotto__gram *gram, sotto_error *err);
+
+/* awq.c: the columns, in half precision, that leave the least error of the outputs when weights are rounded to nearest;
+ * *column (for free()) is NULL where none are better. */
+sotto_status sotto__awq_search(uint16_t **column, const sotto__weights_in *w, const sotto__coding *coding,
+                               const sotto__gram *gram, sotto_error *err);
+
+#endif

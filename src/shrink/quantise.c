@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * Matrices to integers and back: checks, the order of the steps, rounding to nearest. */
+#include "base/checked.h"
+#include "base/error.h"
+#include "shrink/coding.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+sotto_status sotto__coded_open(sotto__coded *c, size_t out, size_t in, const sotto__coding *coding, sotto_error *err)
+{
+    size_t values, scales;
+    *c = (sotto__coded){.out = out, .in = in, .bits = coding->bits};
+    c->group = coding->group > 0 && coding->group < in ? coding->group : in;
+    if (!sotto__mul(out, in, &values) || !sotto__mul(out, sotto__coded_groups(c), &scales))
+        return sotto__fail_nomem(err, "codes");
+    c->codes = sotto__aligned(values, 1);
+    c->scale = sotto__aligned(scales, sizeof *c->scale);
+    if (coding->asymmetric) c->zero = sotto__aligned(scales, 1);
+    if (!c->codes || !c->scale || (coding->asymmetric && !c->zero)) return sotto__fail_nomem(err, "codes");
+    return SOTTO_OK;
+}
+
+void sotto__coded_free(sotto__coded *c)
+{
+    free(c->codes);
+    free(c->scale);
+    free(c->zero);
+    free(c->column);
+    *c = (sotto__coded){0};
+}
+
+void sotto__coded_set_grid(sotto__coded *c, size_t o, size_t group, const sotto__grid *grid)
+{
+    const size_t at = o * sotto__coded_groups(c) + group;
+    c->scale[at] = sotto__to_half(grid->scale);
+    if (c->zero) c->zero[at] = (uint8_t)grid->zero;
+}
+
+void sotto__dequantise_row(const sotto__coded *c, size_t o, float *y)
+{
+    const size_t groups = sotto__coded_groups(c);
+    for (size_t i = 0, group = 0; i < c->in; group++) {
+        const size_t at = o * groups + group, end = sotto__group_end(c, i);
+        const int zero = c->zero ? c->zero[at] : 1 << (c->bits - 1);
+        const float scale = (float)sotto__from_half(c->scale[at]);
+        for (; i < end; i++) {
+            const float value = scale * (float)(c->codes[o * c->in + i] - zero);
+            y[i] = c->column ? (float)sotto__from_half(c->column[i]) * value : value;
+        }
+    }
+}
+
+void sotto__round_row(sotto__coded *c, size_t to, const sotto__weights_in *w, size_t o, double *x)
+{
+    for (size_t i = 0; i < w->in; i++) x[i] = (double)w->w[o * w->in + i] * w->stretch[i];
+    for (size_t i = 0, group = 0; i < w->in; group++) {
+        const size_t end = sotto__group_end(c, i);
+        const sotto__grid grid = sotto__grid_choose(x + i, w->cost + i, end - i, c->bits, c->zero != NULL);
+        const double inverse = sotto__grid_inverse(&grid);
+        sotto__coded_set_grid(c, to, group, &grid);
+        for (; i < end; i++) sotto__coded_set(c, to, i, &grid, sotto__grid_step(&grid, inverse, x[i]));
+    }
+}
+
+static sotto_status check(const float *w, size_t rows, size_t in, const sotto__coding *c, const float *gram,
+                          sotto_error *err)
+{
+    if (c->bits < 2 || c->bits > 8)
+        return sotto__fail(err, SOTTO_EINVAL, "codes of %d bits; 2 to 8 are known", c->bits);
+    if (!gram && (c->gptq || c->awq))
+        return sotto__fail(err, SOTTO_EINVAL, "%s needs calibration: what the layer's inputs look like is not known",
+                           c->gptq ? "gptq" : "awq");
+    for (size_t o = 0; o < rows; o++)
+        for (size_t i = 0; i < in; i++)
+            if (!isfinite(w[o * in + i]))
+                return sotto__fail(err, SOTTO_EINVAL, "the weight of output %zu, input %zu is not finite", o, i);
+    return SOTTO_OK;
+}
+
+static sotto_status round_all(sotto__coded *c, const sotto__weights_in *w, sotto_error *err)
+{
+    double *x = sotto__aligned(w->in, sizeof *x);
+    if (!x) return sotto__fail_nomem(err, "a row of weights");
+    for (size_t o = 0; o < w->out; o++) sotto__round_row(c, o, w, o, x);
+    free(x);
+    return SOTTO_OK;
+}
+
+/* Weights are divided by the columns, so inputs are multiplied by them. */
+static void apply_columns(const uint16_t *column, size_t in, double *stretch, sotto__gram *gram)
+{
+    double sum = 0;
+    for (size_t i = 0; i < in; i++) stretch[i] = 1 / sotto__from_half(column[i]);
+    for (size_t i = 0; i < in; i++) {
+        for (size_t j = 0; j < in; j++) gram->g[i * in + j] /= stretch[i] * stretch[j];
+        gram->mean[i] /= stretch[i] * stretch[i];
+        sum += gram->g[i * in + i];
+    }
+    gram->damping = SOTTO__DAMPING * sum / (double)in;
+}
+
+sotto_status sotto__quantise(sotto__coded *out, const float *w, size_t rows, size_t in, const sotto__coding *c,
+                             const float *gram, sotto_error *err)
+{
+    sotto__gram g = {0};
+    *out = (sotto__coded){0};
+    sotto_status st = check(w, rows, in, c, gram, err);
+    if (st != SOTTO_OK) return st;
+    double *ones = sotto__aligned(in, 2 * sizeof *ones);
+    if (!ones) return sotto__fail_nomem(err, "a row of weights");
+    for (size_t i = 0; i < 2 * in; i++) ones[i] = 1;
+    sotto__weights_in weights = {w, rows, in, ones, ones + in};
+    st = sotto__coded_open(out, rows, in, c, err);
+    if (st == SOTTO_OK && gram) {
+        st = sotto__gram_open(&g, gram, in, err);
+        weights.cost = g.mean;
+    }
+    if (st == SOTTO_OK && c->awq) st = sotto__awq_search(&out->column, &weights, c, &g, err);
+    if (st == SOTTO_OK && out->column) apply_columns(out->column, in, ones, &g);
+    if (st == SOTTO_OK) st = c->gptq ? sotto__gptq(out, &weights, &g, err) : round_all(out, &weights, err);
+    if (st != SOTTO_OK) sotto__coded_free(out);
+    sotto__gram_free(&g);
+    free(ones);
+    return st;
+}
