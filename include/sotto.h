@@ -495,6 +495,39 @@ SOTTO_API SOTTO_MUST_USE sotto_status sotto_report_write(sotto_model *model, con
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_bench_write(sotto_model *model, int32_t rounds, char **out,
                                                         sotto_error *err);
 
+/* ---- shrinking ------------------------------------------------------------------------------------------------- */
+
+/* Makes smaller models of one: fewer bits, parameters, layers or tokens, as a spec of terms separated by commas asks
+ * for; docs/SHRINKING.md lists the terms. What is written is one file that sotto_model_open opens like any other. */
+typedef struct sotto_shrinker sotto_shrinker;
+
+typedef struct sotto_shrink_options {
+    size_t size;
+    int32_t threads;         /* as of sotto_model_options */
+    const char *calibration; /* an audio file, or a folder of some: what is transcribed to learn what goes through the
+                                layers; NULL = terms that need it are refused */
+    double calibration_s;    /* seconds of it at most, whole files in the order of their names; 300 by default */
+} sotto_shrink_options;
+
+SOTTO_API void sotto_shrink_options_default(sotto_shrink_options *options);
+
+/* Opens the model at `path` to be shrunken, any number of times; the calibration audio is transcribed once, by the first
+ * call that writes. SOTTO_EUNSUPPORTED for a model that was shrunken already. One thread at a time. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_shrinker_open(sotto_shrinker **out, const char *path,
+                                                          const sotto_shrink_options *options, sotto_error *err);
+SOTTO_API void sotto_shrinker_free(sotto_shrinker *shrinker);
+
+/* Writes what `spec` makes of the model as the file `out_path`; "none" or "" changes nothing. *report, where `report` is
+ * not NULL, is a JSON object to free with sotto_string_free: parameters, those that are not zero, bits and bytes, in all,
+ * by part and by tensor. SOTTO_EINVAL names the term at fault. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_shrinker_write(sotto_shrinker *shrinker, const char *spec,
+                                                           const char *out_path, char **report, sotto_error *err);
+
+/* All of it, once. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_shrink(const char *model, const char *spec,
+                                                   const sotto_shrink_options *options, const char *out_path,
+                                                   char **report, sotto_error *err);
+
 SOTTO_API void sotto_string_free(char *string);
 
 #ifdef __cplusplus

@@ -13,10 +13,8 @@
  * was shrunken. */
 enum size { ONE, D, A, A3, C, C2, M, MELS, KERNEL, T_AUDIO, T_TEXT, VOCAB, SIZES };
 
-enum where { GLOBAL, ENCODER, DECODER };
-
 struct row {
-    enum where where;
+    sotto__where where;
     size_t field; /* offset of the const float * in sotto__params or sotto__block */
     sotto_part part;
     enum size shape[3]; /* of the whole destination; ONE = no such dimension */
@@ -37,17 +35,17 @@ struct row {
 // clang-format off
 static const struct row table[] = {
     /* where, field, part, shape, slice, slices, key_slice, {CTranslate2, ggml (openai-whisper's names), Hugging Face} */
-    {GLOBAL, P(conv1.weight), SOTTO_PART_CONV, {D, MELS, KERNEL}, 0, 1, -1, {"encoder/conv1/weight", "encoder.conv1.weight", "model.encoder.conv1.weight"}},
-    {GLOBAL, P(conv1.bias), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv1/bias", "encoder.conv1.bias", "model.encoder.conv1.bias"}},
-    {GLOBAL, P(conv2.weight), SOTTO_PART_CONV, {D, D, KERNEL}, 0, 1, -1, {"encoder/conv2/weight", "encoder.conv2.weight", "model.encoder.conv2.weight"}},
-    {GLOBAL, P(conv2.bias), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv2/bias", "encoder.conv2.bias", "model.encoder.conv2.bias"}},
-    {GLOBAL, P(audio_positions), SOTTO_PART_ENCODER_POSITIONS, {T_AUDIO, D, ONE}, 0, 1, -1, {"encoder/position_encodings/encodings", "encoder.positional_embedding", "model.encoder.embed_positions.weight"}},
-    {GLOBAL, P(encoder_norm.gamma), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/gamma", "encoder.ln_post.weight", "model.encoder.layer_norm.weight"}},
-    {GLOBAL, P(encoder_norm.beta), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/beta", "encoder.ln_post.bias", "model.encoder.layer_norm.bias"}},
-    {GLOBAL, P(embedding.weight), SOTTO_PART_TOKEN_EMBEDDING, {VOCAB, D, ONE}, 0, 1, -1, {"decoder/embeddings/weight", "decoder.token_embedding.weight", "model.decoder.embed_tokens.weight"}},
-    {GLOBAL, P(text_positions), SOTTO_PART_DECODER_POSITIONS, {T_TEXT, D, ONE}, 0, 1, -1, {"decoder/position_encodings/encodings", "decoder.positional_embedding", "model.decoder.embed_positions.weight"}},
-    {GLOBAL, P(decoder_norm.gamma), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/gamma", "decoder.ln.weight", "model.decoder.layer_norm.weight"}},
-    {GLOBAL, P(decoder_norm.beta), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/beta", "decoder.ln.bias", "model.decoder.layer_norm.bias"}},
+    {SOTTO__GLOBAL, P(conv1.weight), SOTTO_PART_CONV, {D, MELS, KERNEL}, 0, 1, -1, {"encoder/conv1/weight", "encoder.conv1.weight", "model.encoder.conv1.weight"}},
+    {SOTTO__GLOBAL, P(conv1.bias), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv1/bias", "encoder.conv1.bias", "model.encoder.conv1.bias"}},
+    {SOTTO__GLOBAL, P(conv2.weight), SOTTO_PART_CONV, {D, D, KERNEL}, 0, 1, -1, {"encoder/conv2/weight", "encoder.conv2.weight", "model.encoder.conv2.weight"}},
+    {SOTTO__GLOBAL, P(conv2.bias), SOTTO_PART_CONV, {D, ONE, ONE}, 0, 1, -1, {"encoder/conv2/bias", "encoder.conv2.bias", "model.encoder.conv2.bias"}},
+    {SOTTO__GLOBAL, P(audio_positions), SOTTO_PART_ENCODER_POSITIONS, {T_AUDIO, D, ONE}, 0, 1, -1, {"encoder/position_encodings/encodings", "encoder.positional_embedding", "model.encoder.embed_positions.weight"}},
+    {SOTTO__GLOBAL, P(encoder_norm.gamma), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/gamma", "encoder.ln_post.weight", "model.encoder.layer_norm.weight"}},
+    {SOTTO__GLOBAL, P(encoder_norm.beta), SOTTO_PART_ENCODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"encoder/layer_norm/beta", "encoder.ln_post.bias", "model.encoder.layer_norm.bias"}},
+    {SOTTO__GLOBAL, P(embedding.weight), SOTTO_PART_TOKEN_EMBEDDING, {VOCAB, D, ONE}, 0, 1, -1, {"decoder/embeddings/weight", "decoder.token_embedding.weight", "model.decoder.embed_tokens.weight"}},
+    {SOTTO__GLOBAL, P(text_positions), SOTTO_PART_DECODER_POSITIONS, {T_TEXT, D, ONE}, 0, 1, -1, {"decoder/position_encodings/encodings", "decoder.positional_embedding", "model.decoder.embed_positions.weight"}},
+    {SOTTO__GLOBAL, P(decoder_norm.gamma), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/gamma", "decoder.ln.weight", "model.decoder.layer_norm.weight"}},
+    {SOTTO__GLOBAL, P(decoder_norm.beta), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {"decoder/layer_norm/beta", "decoder.ln.bias", "model.decoder.layer_norm.bias"}},
 
 #define SELF_ATTENTION(where, part, norm_part, C, O, H) \
     {where, B(self_norm.gamma), norm_part, {D, ONE, ONE}, 0, 1, -1, {C "self_attention/layer_norm/gamma", O "attn_ln.weight", H "self_attn_layer_norm.weight"}}, \
@@ -69,21 +67,21 @@ static const struct row table[] = {
     {where, B(down.weight), part, {D, M, ONE}, 0, 1, -1, {C "ffn/linear_1/weight", O "mlp.2.weight", H "fc2.weight"}}, \
     {where, B(down.bias), part, {D, ONE, ONE}, 0, 1, -1, {C "ffn/linear_1/bias", O "mlp.2.bias", H "fc2.bias"}},
 
-    SELF_ATTENTION(ENCODER, SOTTO_PART_ENCODER_ATTENTION, SOTTO_PART_ENCODER_NORM, CA, OA, HA)
-    MLP(ENCODER, SOTTO_PART_ENCODER_MLP, SOTTO_PART_ENCODER_NORM, CA, OA, HA)
-    SELF_ATTENTION(DECODER, SOTTO_PART_DECODER_SELF_ATTENTION, SOTTO_PART_DECODER_NORM, CT, OT, HT)
-    {DECODER, B(cross_norm.gamma), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/gamma", OT "cross_attn_ln.weight", HT "encoder_attn_layer_norm.weight"}},
-    {DECODER, B(cross_norm.beta), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/beta", OT "cross_attn_ln.bias", HT "encoder_attn_layer_norm.bias"}},
-    {DECODER, B(cross_q.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C, D, ONE}, 0, 1, -1, {CT "attention/linear_0/weight", OT "cross_attn.query.weight", HT "encoder_attn.q_proj.weight"}},
-    {DECODER, B(cross_q.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {C, ONE, ONE}, 0, 1, -1, {CT "attention/linear_0/bias", OT "cross_attn.query.bias", HT "encoder_attn.q_proj.bias"}},
-    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, D, ONE}, 0, 1, -1, {CT "attention/linear_1/weight", NULL, NULL}},
-    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, D, ONE}, 0, 2, -1, {NULL, OT "cross_attn.key.weight", HT "encoder_attn.k_proj.weight"}},
-    {DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, D, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.weight", HT "encoder_attn.v_proj.weight"}},
-    {DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, ONE, ONE}, 0, 1, 0, {CT "attention/linear_1/bias", NULL, NULL}},
-    {DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, ONE, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.bias", HT "encoder_attn.v_proj.bias"}},
-    {DECODER, B(cross_out.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, C, ONE}, 0, 1, -1, {CT "attention/linear_2/weight", OT "cross_attn.out.weight", HT "encoder_attn.out_proj.weight"}},
-    {DECODER, B(cross_out.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_2/bias", OT "cross_attn.out.bias", HT "encoder_attn.out_proj.bias"}},
-    MLP(DECODER, SOTTO_PART_DECODER_MLP, SOTTO_PART_DECODER_NORM, CT, OT, HT)
+    SELF_ATTENTION(SOTTO__ENCODER, SOTTO_PART_ENCODER_ATTENTION, SOTTO_PART_ENCODER_NORM, CA, OA, HA)
+    MLP(SOTTO__ENCODER, SOTTO_PART_ENCODER_MLP, SOTTO_PART_ENCODER_NORM, CA, OA, HA)
+    SELF_ATTENTION(SOTTO__DECODER, SOTTO_PART_DECODER_SELF_ATTENTION, SOTTO_PART_DECODER_NORM, CT, OT, HT)
+    {SOTTO__DECODER, B(cross_norm.gamma), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/gamma", OT "cross_attn_ln.weight", HT "encoder_attn_layer_norm.weight"}},
+    {SOTTO__DECODER, B(cross_norm.beta), SOTTO_PART_DECODER_NORM, {D, ONE, ONE}, 0, 1, -1, {CT "attention/layer_norm/beta", OT "cross_attn_ln.bias", HT "encoder_attn_layer_norm.bias"}},
+    {SOTTO__DECODER, B(cross_q.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C, D, ONE}, 0, 1, -1, {CT "attention/linear_0/weight", OT "cross_attn.query.weight", HT "encoder_attn.q_proj.weight"}},
+    {SOTTO__DECODER, B(cross_q.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {C, ONE, ONE}, 0, 1, -1, {CT "attention/linear_0/bias", OT "cross_attn.query.bias", HT "encoder_attn.q_proj.bias"}},
+    {SOTTO__DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, D, ONE}, 0, 1, -1, {CT "attention/linear_1/weight", NULL, NULL}},
+    {SOTTO__DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, D, ONE}, 0, 2, -1, {NULL, OT "cross_attn.key.weight", HT "encoder_attn.k_proj.weight"}},
+    {SOTTO__DECODER, B(cross_kv.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, D, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.weight", HT "encoder_attn.v_proj.weight"}},
+    {SOTTO__DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, ONE, ONE}, 0, 1, 0, {CT "attention/linear_1/bias", NULL, NULL}},
+    {SOTTO__DECODER, B(cross_kv.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {C2, ONE, ONE}, 1, 2, -1, {NULL, OT "cross_attn.value.bias", HT "encoder_attn.v_proj.bias"}},
+    {SOTTO__DECODER, B(cross_out.weight), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, C, ONE}, 0, 1, -1, {CT "attention/linear_2/weight", OT "cross_attn.out.weight", HT "encoder_attn.out_proj.weight"}},
+    {SOTTO__DECODER, B(cross_out.bias), SOTTO_PART_DECODER_CROSS_ATTENTION, {D, ONE, ONE}, 0, 1, -1, {CT "attention/linear_2/bias", OT "cross_attn.out.bias", HT "encoder_attn.out_proj.bias"}},
+    MLP(SOTTO__DECODER, SOTTO_PART_DECODER_MLP, SOTTO_PART_DECODER_NORM, CT, OT, HT)
 };
 // clang-format on
 
@@ -97,7 +95,7 @@ struct binder {
     sotto_model *model;
     const sotto__weights *w;
     size_t sizes[SIZES];                /* but those of a layer */
-    struct widths *widths[DECODER + 1]; /* by where: [layers] */
+    struct widths *widths[SOTTO__DECODER + 1]; /* by where: [layers] */
     sotto__fields fields;
     size_t n_inners; /* of model->inners that are taken */
 };
@@ -107,9 +105,9 @@ static const char *name_of(const struct row *row, sotto__file_format format)
     return row->name[format == SOTTO__SHRUNKEN ? SOTTO__CTRANSLATE2 : format];
 }
 
-static size_t size_in(const struct binder *b, enum where where, size_t layer, enum size size)
+static size_t size_in(const struct binder *b, sotto__where where, size_t layer, enum size size)
 {
-    const struct widths *w = where == GLOBAL ? NULL : &b->widths[where][layer];
+    const struct widths *w = where == SOTTO__GLOBAL ? NULL : &b->widths[where][layer];
     switch (size) {
     case A:
         return w->self;
@@ -126,10 +124,10 @@ static size_t size_in(const struct binder *b, enum where where, size_t layer, en
     }
 }
 
-static size_t layers_of(const struct binder *b, enum where where)
+static size_t layers_of(const struct binder *b, sotto__where where)
 {
     const sotto_model_info *info = &b->model->info;
-    return where == GLOBAL ? 1 : (size_t)(where == ENCODER ? info->n_audio_layer : info->n_text_layer);
+    return where == SOTTO__GLOBAL ? 1 : (size_t)(where == SOTTO__ENCODER ? info->n_audio_layer : info->n_text_layer);
 }
 
 static size_t whole_size(const struct binder *b, const struct row *row, size_t layer)
@@ -141,16 +139,21 @@ static size_t whole_size(const struct binder *b, const struct row *row, size_t l
 static const float **field_of(const struct binder *b, const struct row *row, size_t layer)
 {
     sotto__params *p = &b->model->params;
-    char *base = row->where == GLOBAL    ? (char *)p
-                 : row->where == ENCODER ? (char *)&p->encoder[layer]
+    char *base = row->where == SOTTO__GLOBAL    ? (char *)p
+                 : row->where == SOTTO__ENCODER ? (char *)&p->encoder[layer]
                                          : (char *)&p->decoder[layer];
     return (const float **)(void *)(base + row->field);
+}
+
+static bool is_matrix(const struct row *row)
+{
+    return row->shape[1] != ONE && row->part != SOTTO_PART_ENCODER_POSITIONS && row->part != SOTTO_PART_DECODER_POSITIONS;
 }
 
 static sotto__place place_of(const struct row *row)
 {
     if (row->part == SOTTO_PART_TOKEN_EMBEDDING) return SOTTO__IN_VOCABULARY;
-    if (row->where != DECODER || row->field == B(cross_kv.weight)) return SOTTO__IN_ENCODER;
+    if (row->where != SOTTO__DECODER || row->field == B(cross_kv.weight)) return SOTTO__IN_ENCODER;
     return row->field == B(self_out.weight) || row->field == B(cross_q.weight) || row->field == B(cross_out.weight) ||
                    row->field == B(down.weight)
                ? SOTTO__IN_DECODER_FINE
@@ -158,7 +161,7 @@ static sotto__place place_of(const struct row *row)
 }
 
 /* Layers that may have two factors: seven matrices a block, and the embedding; then an empty one. */
-#define MAX_INNERS(b) (7 * (layers_of(b, ENCODER) + layers_of(b, DECODER)) + 1)
+#define MAX_INNERS(b) (7 * (layers_of(b, SOTTO__ENCODER) + layers_of(b, SOTTO__DECODER)) + 1)
 
 /* ---- dimensions ---- */
 
@@ -234,23 +237,23 @@ static sotto_status check_dims(struct binder *b, sotto_error *err)
 }
 
 /* Widths inside a layer, read off its tensors' shapes where they may be other than the model's. */
-static sotto_status find_widths(struct binder *b, enum where where, sotto_error *err)
+static sotto_status find_widths(struct binder *b, sotto__where where, sotto_error *err)
 {
     const size_t n = layers_of(b, where), d = b->sizes[D];
     const sotto_model_info *info = &b->model->info;
-    const size_t head = d / (size_t)(where == ENCODER ? info->n_audio_head : info->n_text_head);
+    const size_t head = d / (size_t)(where == SOTTO__ENCODER ? info->n_audio_head : info->n_text_head);
     struct widths *w = b->widths[where] = calloc(n, sizeof *w);
     if (!w) return sotto__fail_nomem(err, "widths of layers");
     for (size_t l = 0; l < n; l++, w++) {
-        const char *const pattern[] = {where == ENCODER ? CA "self_attention/linear_0/bias" : CT "self_attention/linear_0/bias",
+        const char *const pattern[] = {where == SOTTO__ENCODER ? CA "self_attention/linear_0/bias" : CT "self_attention/linear_0/bias",
                                        CT "attention/linear_0/bias",
-                                       where == ENCODER ? CA "ffn/linear_0/bias" : CT "ffn/linear_0/bias"};
+                                       where == SOTTO__ENCODER ? CA "ffn/linear_0/bias" : CT "ffn/linear_0/bias"};
         size_t *const to[] = {&w->self, &w->cross, &w->mlp};
         *w = (struct widths){d, d, 4 * d};
         for (int i = 0; b->w->format == SOTTO__SHRUNKEN && i < 3; i++) {
             char name[160];
             const size_t most = *to[i];
-            if (where == ENCODER && i == 1) continue;
+            if (where == SOTTO__ENCODER && i == 1) continue;
             snprintf(name, sizeof name, pattern[i], (int)l);
             *to[i] = dim_of(b->w, name, 0) / (i == 0 ? 3 : 1);
             if (*to[i] == 0 || *to[i] > most || (i < 2 && *to[i] % head != 0))
@@ -312,9 +315,7 @@ static sotto_status list_fields(struct binder *b, sotto_error *err)
                 return sotto__fail_nomem(err, "list of parameters");
             sotto__field *one = &f->items[f->n++];
             *one = (sotto__field){.to = field_of(b, row, l), .size = whole_size(b, row, l)};
-            if (row->shape[1] == ONE || row->part == SOTTO_PART_ENCODER_POSITIONS ||
-                row->part == SOTTO_PART_DECODER_POSITIONS)
-                continue;
+            if (!is_matrix(row)) continue;
             one->linear = (sotto__linear *)(void *)((char *)one->to - offsetof(sotto__linear, weight));
             one->place = place_of(row);
             const sotto__tensor *first = first_factor(b, row, l);
@@ -443,13 +444,13 @@ static void size_layers(struct binder *b)
     size_linear(&p->embedding, d, b->sizes[VOCAB], 1);
     p->encoder_norm.n = p->decoder_norm.n = d;
     p->conv1.bytes = p->conv2.bytes = true; /* once a window, in the thousands of rows: all that encodes it */
-    for (size_t l = 0; l < layers_of(b, ENCODER); l++) {
+    for (size_t l = 0; l < layers_of(b, SOTTO__ENCODER); l++) {
         sotto__block *e = &p->encoder[l];
-        size_block(e, &b->widths[ENCODER][l], d, d / (size_t)b->model->info.n_audio_head);
+        size_block(e, &b->widths[SOTTO__ENCODER][l], d, d / (size_t)b->model->info.n_audio_head);
         e->qkv.bytes = e->self_out.bytes = e->up.bytes = e->down.bytes = true;
     }
-    for (size_t l = 0; l < layers_of(b, DECODER); l++) {
-        size_block(&p->decoder[l], &b->widths[DECODER][l], d, d / (size_t)b->model->info.n_text_head);
+    for (size_t l = 0; l < layers_of(b, SOTTO__DECODER); l++) {
+        size_block(&p->decoder[l], &b->widths[SOTTO__DECODER][l], d, d / (size_t)b->model->info.n_text_head);
         p->decoder[l].cross_kv.bytes = true;
     }
 }
@@ -468,12 +469,12 @@ sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, bool cache
     struct binder b = {.model = model, .w = w};
     sotto_status st = check_dims(&b, err);
     if (st != SOTTO_OK) return st;
-    model->params.encoder = calloc(layers_of(&b, ENCODER), sizeof(sotto__block));
-    model->params.decoder = calloc(layers_of(&b, DECODER), sizeof(sotto__block));
+    model->params.encoder = calloc(layers_of(&b, SOTTO__ENCODER), sizeof(sotto__block));
+    model->params.decoder = calloc(layers_of(&b, SOTTO__DECODER), sizeof(sotto__block));
     model->inners = calloc(MAX_INNERS(&b) + 1, sizeof *model->inners);
     if (!model->params.encoder || !model->params.decoder || !model->inners)
         return sotto__fail_nomem(err, "model layers");
-    if ((st = find_widths(&b, ENCODER, err)) != SOTTO_OK || (st = find_widths(&b, DECODER, err)) != SOTTO_OK) goto done;
+    if ((st = find_widths(&b, SOTTO__ENCODER, err)) != SOTTO_OK || (st = find_widths(&b, SOTTO__DECODER, err)) != SOTTO_OK) goto done;
     size_layers(&b);
     if ((st = list_fields(&b, err)) != SOTTO_OK) goto done;
     for (size_t i = 0; i < ROWS; i++) {
@@ -488,8 +489,81 @@ sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, bool cache
     model->token_rows = w->token_rows;
     model->row_tokens = w->row_tokens;
 done:
-    free(b.widths[ENCODER]);
-    free(b.widths[DECODER]);
+    free(b.widths[SOTTO__ENCODER]);
+    free(b.widths[SOTTO__DECODER]);
     free(b.fields.items);
     return st;
+}
+
+/* ---- walking ---- */
+
+static sotto__piece piece_of(const struct row *row)
+{
+    static const struct {
+        size_t field;
+        sotto__piece piece;
+    } of_block[] = {
+        {B(qkv.weight), SOTTO__PIECE_QKV},           {B(qkv.bias), SOTTO__PIECE_QKV_BIAS},
+        {B(self_out.weight), SOTTO__PIECE_OUT},      {B(cross_q.weight), SOTTO__PIECE_CROSS_Q},
+        {B(cross_q.bias), SOTTO__PIECE_CROSS_Q_BIAS}, {B(cross_kv.weight), SOTTO__PIECE_CROSS_KV},
+        {B(cross_kv.bias), SOTTO__PIECE_CROSS_KV_BIAS}, {B(cross_out.weight), SOTTO__PIECE_CROSS_OUT},
+        {B(up.weight), SOTTO__PIECE_UP},             {B(up.bias), SOTTO__PIECE_UP_BIAS},
+        {B(down.weight), SOTTO__PIECE_DOWN},
+    };
+    if (row->where == SOTTO__GLOBAL) {
+        return row->field == P(conv1.weight) || row->field == P(conv2.weight) ? SOTTO__PIECE_CONV
+               : row->field == P(text_positions)                              ? SOTTO__PIECE_POSITIONS
+               : row->field == P(embedding.weight)                            ? SOTTO__PIECE_EMBEDDING
+                                                                              : SOTTO__PIECE_OTHER;
+    }
+    for (size_t i = 0; i < sizeof of_block / sizeof of_block[0]; i++)
+        if (of_block[i].field == row->field) return of_block[i].piece;
+    return SOTTO__PIECE_OTHER;
+}
+
+static size_t width_of(const sotto_model *m, const sotto__block *block, enum size size)
+{
+    const sotto_model_info *info = &m->info;
+    const size_t head = (size_t)(info->n_audio_state / info->n_audio_head);
+    const size_t widths[SIZES] = {[ONE] = 1,
+                                  [D] = (size_t)info->n_audio_state,
+                                  [A] = block ? block->self_heads * head : 0,
+                                  [A3] = block ? 3 * block->self_heads * head : 0,
+                                  [C] = block ? block->cross_heads * head : 0,
+                                  [C2] = block ? 2 * block->cross_heads * head : 0,
+                                  [M] = block ? block->up.out : 0,
+                                  [MELS] = (size_t)info->n_mels,
+                                  [KERNEL] = 3,
+                                  [T_AUDIO] = (size_t)info->n_audio_ctx,
+                                  [T_TEXT] = (size_t)info->n_text_ctx,
+                                  [VOCAB] = m->params.embedding.out};
+    return widths[size];
+}
+
+void sotto__params_walk(const sotto_model *model, bool (*see)(void *user, const sotto__param *param), void *user)
+{
+    struct binder b = {.model = (sotto_model *)(uintptr_t)model};
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct row *row = &table[i];
+        if (!row->name[SOTTO__CTRANSLATE2]) continue;
+        for (size_t l = 0; l < layers_of(&b, row->where); l++) {
+            const float **field = field_of(&b, row, l);
+            const sotto__block *block = row->where == SOTTO__ENCODER   ? &model->params.encoder[l]
+                                        : row->where == SOTTO__DECODER ? &model->params.decoder[l]
+                                                                : NULL;
+            sotto__param p = {.part = row->part,
+                              .where = row->where,
+                              .layer = l,
+                              .piece = piece_of(row),
+                              .values = *field};
+            snprintf(p.name, sizeof p.name, row->name[SOTTO__CTRANSLATE2], (int)l);
+            while (p.rank < 3 && row->shape[p.rank] != ONE) {
+                p.shape[p.rank] = width_of(model, block, row->shape[p.rank]);
+                p.rank++;
+            }
+            if (is_matrix(row))
+                p.layer_of = (const sotto__linear *)(const void *)((const char *)field - offsetof(sotto__linear, weight));
+            if (!see(user, &p)) return;
+        }
+    }
 }

@@ -68,4 +68,42 @@ void sotto__widen(const sotto__ops *ops, const sotto__tensor *t, size_t first, s
  * in model->info. model->nn and precision must be set; `w` must outlive the model. */
 sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, bool cache, sotto_error *err);
 
+/* ---- all parameters, one after the other ---- */
+
+typedef enum sotto__where { SOTTO__GLOBAL, SOTTO__ENCODER, SOTTO__DECODER } sotto__where;
+
+/* What of the network a tensor is. Norms, biases and what else is not named are OTHER. */
+typedef enum sotto__piece {
+    SOTTO__PIECE_OTHER,
+    SOTTO__PIECE_CONV,
+    SOTTO__PIECE_POSITIONS, /* the decoder's, which are learned; the encoder's are sinusoids and OTHER */
+    SOTTO__PIECE_EMBEDDING,
+    SOTTO__PIECE_QKV,
+    SOTTO__PIECE_QKV_BIAS,
+    SOTTO__PIECE_OUT,
+    SOTTO__PIECE_CROSS_Q,
+    SOTTO__PIECE_CROSS_Q_BIAS,
+    SOTTO__PIECE_CROSS_KV,
+    SOTTO__PIECE_CROSS_KV_BIAS,
+    SOTTO__PIECE_CROSS_OUT,
+    SOTTO__PIECE_UP,
+    SOTTO__PIECE_UP_BIAS,
+    SOTTO__PIECE_DOWN
+} sotto__piece;
+
+typedef struct sotto__param {
+    char name[100]; /* as CTranslate2 calls it */
+    sotto_part part;
+    sotto__where where;
+    size_t layer;
+    sotto__piece piece;
+    int rank;
+    size_t shape[3];
+    const float *values;        /* of a model in f32; of a convolution [taps, out, in], though shape is [out, in, taps] */
+    const sotto__linear *layer_of; /* NULL = no matrix of a layer */
+} sotto__param;
+
+/* Calls `see` for every parameter, in an order that is the same for every model of these layers. False ends it. */
+void sotto__params_walk(const sotto_model *model, bool (*see)(void *user, const sotto__param *param), void *user);
+
 #endif
