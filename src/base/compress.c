@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-enum { LEVEL = 19 };
+enum { LEVEL = 3 };
 
 bool sotto__compress(sotto__str *out, const void *data, size_t n)
 {
