@@ -2,7 +2,8 @@
  * GPTQ (Frantar et al. 2022, arXiv:2210.17323, Algorithm 1): weights are rounded input after input, and what rounding
  * one loses is made up for by those that come after it, as far as their inputs tell the same. R is the upper factor of
  * the inverse of the damped Gram matrix, R^T R; after input i is rounded with error e, weights j > i change by -e /
- * R_ii * R_ij. A group's grid is chosen when the group begins, from the weights as changed until then. */
+ * R_ii * R_ij. The loss of rounding weight i by d is (d / R_ii)^2, so that is what the grid of
+ * a group minimises; it is chosen when the group begins, from the weights as changed until then. */
 #include "base/checked.h"
 #include "base/error.h"
 #include "shrink/coding.h"
@@ -16,6 +17,7 @@ struct work {
     sotto__coded *c;
     const sotto__weights_in *w;
     const sotto__gram *gram;
+    double *cost;           /* [in]: 1 / R_ii^2 */
     const double *r;        /* [in, in] */
     double *x;              /* [ROWS, in]: the weights as changed */
     double *errors;         /* [ROWS, BLOCK] */
@@ -40,7 +42,7 @@ static void begin_group(struct work *k, size_t o, size_t row, size_t i)
 {
     const size_t n = sotto__group_end(k->c, i) - i;
     for (size_t j = 0; j < n; j++) k->group[j] = stays_zero(k, o, i + j) ? 0 : k->x[row * k->c->in + i + j];
-    k->grid[row] = sotto__grid_choose(k->group, k->w->cost + i, n, k->c->bits, k->c->zero != NULL);
+    k->grid[row] = sotto__grid_choose(k->group, k->cost + i, n, k->c->bits, k->c->zero != NULL);
     sotto__coded_set_grid(k->c, o, i / k->c->group, &k->grid[row]);
 }
 
@@ -81,11 +83,13 @@ sotto_status sotto__gptq(sotto__coded *c, const sotto__weights_in *w, const sott
     double *r = sotto__gram_factor(gram, sotto__inverse_factor);
     struct work *k = calloc(1, sizeof *k);
     double *x = sotto__aligned(c->in, ROWS * sizeof *x), *errors = sotto__aligned(ROWS * BLOCK, sizeof *errors);
-    double *group = sotto__aligned(c->in, sizeof *group);
-    if (!r || !k || !x || !errors || !group) {
+    double *group = sotto__aligned(c->in, sizeof *group), *cost = sotto__aligned(c->in, sizeof *cost);
+    if (!r || !k || !x || !errors || !group || !cost) {
         st = sotto__fail_nomem(err, "gptq");
     } else {
         *k = (struct work){.c = c, .w = w, .gram = gram, .r = r, .x = x, .errors = errors, .group = group};
+        k->cost = cost;
+        for (size_t i = 0; i < c->in; i++) cost[i] = 1 / (r[i * c->in + i] * r[i * c->in + i]);
         for (size_t o = 0; o < c->out; o += ROWS) round_rows(k, o, c->out - o < ROWS ? c->out - o : ROWS);
     }
     free(r);
@@ -93,5 +97,6 @@ sotto_status sotto__gptq(sotto__coded *c, const sotto__weights_in *w, const sott
     free(x);
     free(errors);
     free(group);
+    free(cost);
     return st;
 }

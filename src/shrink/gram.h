@@ -9,7 +9,7 @@
 #include "sotto.h"
 
 /* A share of the mean of the diagonal that is added to every element of it, as in GPTQ's reference implementation. */
-#define SOTTO__DAMPING 0.01
+#define SOTTO__DAMPING 0.05
 
 typedef struct sotto__gram {
     double *g;    /* [n, n], symmetric, finite, its diagonal positive */
