@@ -25,7 +25,7 @@ ARROWS = {
     "text": {"api", "base", "nn", "audio", "token", "model"},
     "vad": {"api", "base", "nn", "model"},
     "live": {"api", "base", "audio", "model", "text", "token", "vad"},
-    "shrink": {"api", "base", "nn"},
+    "shrink": {"api", "base", "nn", "token", "model"},
     "report": {"api", "base", "nn", "token", "model"},
     "out": {"api", "base", "token", "report"},
     "sotto": {"api", "base", "nn", "audio", "token", "model", "text", "vad", "report", "out"},
