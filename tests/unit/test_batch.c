@@ -153,7 +153,8 @@ static void test_logits_do_not_depend_on_the_others(void **state)
         took = sotto__now_s() - began;
         const sotto__desk_tally after = sotto__desk_get_tally(model->desk);
         assert_int_equal(after.steps - before.steps, SESSIONS * (1 + STEPS));
-        if (after.passes - before.passes > 3 * (1 + STEPS))
+        /* 13 where nobody is ever late; a busy machine makes some late */
+        if (after.passes - before.passes > SESSIONS * (1 + STEPS) / 2)
             fail_msg("%u passes for %u steps", (unsigned)(after.passes - before.passes), SESSIONS * (1 + STEPS));
         for (size_t i = 0; i < SESSIONS; i++) {
             assert_int_equal(together[i].status, SOTTO_OK);
