@@ -25,7 +25,7 @@
  *
  * A shape of three dimensions [out, in, taps] is one of [out, in * taps] here. */
 #include "model/weights.h"
-#include "base/compress.h"
+#include "model/compress.h"
 #include "base/error.h"
 
 #include <jansson.h>

@@ -2,7 +2,7 @@
  * A net -> one file (its layout: model/weights_sotto.c) and a report of what is in it. */
 #include "shrink/net.h"
 #include "base/checked.h"
-#include "base/compress.h"
+#include "model/compress.h"
 #include "base/error.h"
 
 #include <errno.h>

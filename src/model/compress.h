@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Bytes made fewer, and back: Zstandard frames with their size and a checksum. */
-#ifndef SOTTO_BASE_COMPRESS_H
-#define SOTTO_BASE_COMPRESS_H
+#ifndef SOTTO_MODEL_COMPRESS_H
+#define SOTTO_MODEL_COMPRESS_H
 
 #include "base/checked.h"
 #include "sotto.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The only file that knows Zstandard. */
-#include "base/compress.h"
+#include "model/compress.h"
 
 #include <stdlib.h>
 #include <zstd.h>
