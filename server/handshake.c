@@ -2,6 +2,7 @@
  * Checking the opening of a WebSocket (handshake.h); digest and base64 are nettle's, which no other file includes. */
 #include "handshake.h"
 
+#include <arpa/inet.h>
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
 #include <string.h>
@@ -66,16 +67,59 @@ static bool same_host(const char *origin, const char *host)
     return false;
 }
 
-/* Programs send no Origin. Browsers always do, and a page from elsewhere must not listen in. */
-static bool origin_is_welcome(const handshake *h, const options_list *origins)
+static bool is_listed(const options_list *list, const char *text, size_t n)
 {
-    if (!h->origin || same_host(h->origin, h->host)) return true;
-    for (size_t i = 0; i < origins->n; i++)
-        if (strcmp(origins->items[i], "*") == 0 || strcasecmp(origins->items[i], h->origin) == 0) return true;
+    for (size_t i = 0; i < list->n; i++) {
+        const char *item = list->items[i];
+        if (strcmp(item, "*") == 0 || (strlen(item) == n && strncasecmp(item, text, n) == 0)) return true;
+    }
     return false;
 }
 
-bool handshake_check(const handshake *h, const options_list *origins, char accept[HANDSHAKE_ACCEPT_BYTES], api_error *e)
+/* "127.0.0.1" or "[::1]": what no DNS server has a say in. */
+static bool is_ip_address(const char *name, size_t n)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    bool v6 = n > 2 && name[0] == '[' && name[n - 1] == ']';
+    if (v6) name++, n -= 2;
+    if (n >= sizeof text) return false;
+    memcpy(text, name, n);
+    text[n] = '\0';
+    return inet_pton(v6 ? AF_INET6 : AF_INET, text, &address) == 1;
+}
+
+/* "host" or "host:port" without the port. */
+static size_t name_length(const char *host)
+{
+    const char *colon = strrchr(host, ':');
+    return colon && !strchr(colon, ']') ? (size_t)(colon - host) : strlen(host);
+}
+
+static bool host_is_ours(const char *host, const options_list *hosts)
+{
+    static const char local[] = "localhost";
+    size_t n = name_length(host);
+    return is_ip_address(host, n) || (n == sizeof local - 1 && strncasecmp(host, local, n) == 0) ||
+           is_listed(hosts, host, n) || is_listed(hosts, host, strlen(host));
+}
+
+/* Programs send no Origin. Browsers always do, and a page from elsewhere must not listen in. */
+static bool page_is_welcome(const handshake *h, const handshake_welcome *welcome, api_error *e)
+{
+    if (!h->origin || is_listed(&welcome->origins, h->origin, strlen(h->origin))) return true;
+    if (!same_host(h->origin, h->host))
+        return api_error_set(e, 403, NULL, "origin_not_allowed",
+                             "Pages of %.200s may not use this daemon; sottod --allow-origin lets them", h->origin);
+    if (host_is_ours(h->host, &welcome->hosts)) return true;
+    return api_error_set(e, 403, NULL, "host_not_allowed",
+                         "Pages may not call this daemon %.200s; open it by its IP address or localhost, or start "
+                         "sottod with --allowed-host %.*s",
+                         h->host, (int)(name_length(h->host) < 200 ? name_length(h->host) : 200), h->host);
+}
+
+bool handshake_check(const handshake *h, const handshake_welcome *welcome, char accept[HANDSHAKE_ACCEPT_BYTES],
+                     api_error *e)
 {
     if (!has_word(h->upgrade, "websocket"))
         return api_error_set(e, 426, NULL, "upgrade_required",
@@ -90,9 +134,7 @@ bool handshake_check(const handshake *h, const options_list *origins, char accep
         return api_error_set(e, 400, NULL, "invalid_handshake",
                              "Sec-WebSocket-Key is %.40s, but should be 16 bytes in base64",
                              h->key ? h->key : "missing");
-    if (!origin_is_welcome(h, origins))
-        return api_error_set(e, 403, NULL, "origin_not_allowed",
-                             "Pages of %.200s may not use this daemon; sottod --allow-origin lets them", h->origin);
+    if (!page_is_welcome(h, welcome, e)) return false;
     make_accept(h->key, accept);
     return true;
 }

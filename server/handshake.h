@@ -13,10 +13,18 @@ typedef struct handshake {
 
 enum { HANDSHAKE_ACCEPT_BYTES = 29 };
 
+/* Whom the daemon lets in; the lists are the operator's. */
+typedef struct handshake_welcome {
+    options_list origins; /* pages of other addresses: "https://example.org", or "*" for all */
+    options_list hosts;   /* names that the daemon's own pages may be opened by, or "*" for all */
+} handshake_welcome;
+
 /* Is this a client that may go on as a WebSocket? `accept` gets the value of Sec-WebSocket-Accept. Else false with *e:
- * 426 for what is no WebSocket or another version of it, 400 for a malformed one, 403 for a web page of another origin
- * than the daemon's own that is not among `origins` ("https://example.org", or "*" for all). */
-bool handshake_check(const handshake *h, const options_list *origins, char accept[HANDSHAKE_ACCEPT_BYTES],
+ * 426 for what is no WebSocket or another version of it, 400 for a malformed one, 403 for a web page that is neither
+ * the daemon's own nor of a welcome origin. A page counts as the daemon's own when its origin is the Host and that is
+ * an IP address, localhost or a welcome name: any other name may be a stranger's that was pointed at this machine after
+ * the stranger's page was loaded ("DNS rebinding"). */
+bool handshake_check(const handshake *h, const handshake_welcome *welcome, char accept[HANDSHAKE_ACCEPT_BYTES],
                      api_error *e);
 
 #endif

@@ -357,12 +357,12 @@ static enum MHD_Result upgrade(exchange *x)
                          .key = header(x, "Sec-WebSocket-Key"),
                          .origin = header(x, "Origin"),
                          .host = header(x, "Host")};
+    const handshake_welcome welcome = {.origins = x->h->s->config->origins, .hosts = x->h->s->config->hosts};
     sotto_stream_options o;
     MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_query_pair, x);
     if (x->n_query > QUERY_PAIRS)
         api_error_set(&e, 400, NULL, NULL, "the query has more than %d parameters", QUERY_PAIRS);
-    else if (x->route->live(x->h->s, x->query, x->n_query, &o, &e) &&
-             handshake_check(&h, &x->h->s->config->origins, accept, &e) &&
+    else if (x->route->live(x->h->s, x->query, x->n_query, &o, &e) && handshake_check(&h, &welcome, accept, &e) &&
              (x->live = live_open(x->h->s->lives, &o, x->id, &e)))
         return send_upgrade(x, accept);
     refuse(x, &e);

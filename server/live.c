@@ -561,6 +561,8 @@ static live *take_place(lives *all, const char *id, api_error *e)
     return NULL;
 }
 
+/* On the HTTP thread, because refusals come before the handshake's answer: opening the stream takes about 1 ms
+ * (detector read and arranged included; tiny.en and base alike), in which no other request is served. */
 live *live_open(lives *all, const sotto_stream_options *options, const char *id, api_error *e)
 {
     sotto_error err;

@@ -7,6 +7,7 @@
 #include "live/hear.h"
 #include "audio/features.h"
 #include "base/error.h"
+#include "live/heard_words.h"
 #include "text/language.h"
 #include "text/options.h"
 #include "text/prompt.h"
@@ -33,7 +34,6 @@ struct sotto__hearer {
     size_t frames;
     sotto__ids prompt;
     sotto__drafts drafts;
-    sotto__str scratch;
 };
 
 sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, const sotto_stream_options *options,
@@ -81,7 +81,6 @@ void sotto__hearer_free(sotto__hearer *h)
     sotto__drafts_free(&h->drafts);
     sotto__ids_free(&h->suppressed);
     sotto__ids_free(&h->prompt);
-    sotto__str_free(&h->scratch);
     free(h->mel);
     free(h);
 }
@@ -188,75 +187,6 @@ static sotto_status decode(sotto__hearer *h, const sotto__hearing *ask, const ch
 
 /* ---- tokens -> words ------------------------------------------------------------------------------------------ */
 
-static bool add_word(sotto__hypothesis *out, const sotto__heard_word *w)
-{
-    if (!sotto__grow(&out->words, &out->cap, out->n + 1, sizeof *out->words)) return false;
-    out->words[out->n++] = *w;
-    return true;
-}
-
-/* Whether the token holds part of a word; one that does not is punctuation. */
-static sotto_status is_speech(sotto__hearer *h, int32_t token, bool *speech, sotto_error *err)
-{
-    sotto_status st;
-    h->scratch.len = 0;
-    st = sotto__tokenizer_decode(h->tokenizer, &token, 1, &h->scratch, err);
-    *speech = st == SOTTO_OK && !sotto__same_word(h->scratch.data, h->scratch.len, "", 0);
-    return st;
-}
-
-/* Where the word of tokens first … end-1 loses its closing punctuation: `end` if it has none, or nothing else. */
-static sotto_status end_of_speech(sotto__hearer *h, const int32_t *tokens, size_t first, size_t *end, sotto_error *err)
-{
-    size_t at = *end;
-    bool speech = false;
-    while (at > first && !speech) {
-        const sotto_status st = is_speech(h, tokens[at - 1], &speech, err);
-        if (st != SOTTO_OK) return st;
-        if (!speech) at--;
-    }
-    if (at > first) *end = at;
-    return SOTTO_OK;
-}
-
-/* The words that the alignment found, with closing punctuation as a word of its own: it is not to be confirmed before
- * the word that follows it, as a wrong full stop would end the text. Forced words end where they ended before. */
-static sotto_status make_words(sotto__hearer *h, const sotto__hearing *ask, sotto__hypothesis *out, sotto_error *err)
-{
-    const sotto__drafts *d = &h->drafts;
-    const sotto__frontier *before = ask->before;
-    size_t n_forced;
-    sotto__frontier_forced(before, &n_forced);
-    size_t aligned = 0, aligned_end = d->n_words ? d->words[0].n_tokens : 0, at = 0;
-    while (at < out->tokens.len) {
-        sotto__heard_word w = {.begin = out->text.len};
-        const sotto__draft_word *first;
-        sotto_status st;
-        /* the aligned word that `at` is in; what is left over belongs to the last */
-        while (at >= aligned_end && aligned + 1 < d->n_words) aligned_end += d->words[++aligned].n_tokens;
-        first = d->n_words ? &d->words[aligned] : NULL;
-        if (out->n < before->confirmed) {
-            w.token_end = before->now.words[out->n].token_end;
-        } else {
-            w.token_end = aligned_end > at && aligned + 1 < d->n_words ? aligned_end : out->tokens.len;
-            if (at < n_forced && w.token_end > n_forced) w.token_end = n_forced;
-            if ((st = end_of_speech(h, out->tokens.data, at, &w.token_end, err)) != SOTTO_OK) return st;
-        }
-        while (w.token_end > aligned_end && aligned + 1 < d->n_words) aligned_end += d->words[++aligned].n_tokens;
-        if (first) {
-            w.start_s = first->start_s;
-            w.end_s = d->words[aligned].end_s;
-            w.probability = d->words[aligned].probability;
-        }
-        st = sotto__tokenizer_decode(h->tokenizer, out->tokens.data + at, w.token_end - at, &out->text, err);
-        if (st != SOTTO_OK) return st;
-        w.end = out->text.len;
-        at = w.token_end;
-        if (!add_word(out, &w)) return sotto__fail_nomem(err, "captions");
-    }
-    return SOTTO_OK;
-}
-
 static sotto_status time_words(sotto__hearer *h, const sotto__hearing *ask, const char *language,
                                sotto__hypothesis *out, sotto_error *err)
 {
@@ -274,7 +204,7 @@ static sotto_status time_words(sotto__hearer *h, const sotto__hearing *ask, cons
     h->drafts.items[0] = (sotto__draft){.end_s = (double)h->frames / SOTTO__FRAMES_PER_SECOND, .n = out->tokens.len};
     h->drafts.n = 1;
     st = sotto__word_pass_run(h->word_pass, &in, &h->drafts, err);
-    return st == SOTTO_OK ? make_words(h, ask, out, err) : st;
+    return st == SOTTO_OK ? sotto__heard_words(h->tokenizer, &h->drafts, ask->before, out, err) : st;
 }
 
 sotto_status sotto__hear(sotto__hearer *h, const sotto__hearing *ask, sotto__hypothesis *out, sotto__verdict *verdict,

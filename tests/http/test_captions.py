@@ -116,6 +116,15 @@ class Shared(unittest.TestCase):
         self.assertEqual(s.errors, [])
 
 
+    def opens(self, **headers):
+        """A handshake with these headers is answered by 101."""
+        with socket.create_connection(("127.0.0.1", self.d.port), 10) as s:
+            head = "".join(f"{k}: {v}\r\n" for k, v in {**UPGRADE, **headers}.items())
+            s.sendall(f"GET {PATH} HTTP/1.1\r\n{head}\r\n".encode())
+            self.assertIn(b" 101 ", s.recv(4096).split(b"\r\n")[0], headers)
+        self.d.wait_for(lambda h: h["live"] == 0, 5)
+
+
 class Words(Shared):
     def caption(self, pcm, rate, chunk, pace=0):
         with Stream(self.d, f"rate={rate}") as s, concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -221,6 +230,15 @@ class Refusals(Shared):
         for origin in f"http://127.0.0.1:{self.d.port}", None:
             with Stream(self.d, origin=origin) as s:
                 self.assertEqual(s.ready["type"], "ready")
+
+    def test_name_that_was_pointed_here(self):
+        """DNS rebinding: a page whose own name has come to mean this machine is still not the daemon's page."""
+        for name in f"evil.example:{self.d.port}", "evil.example", "localhost.evil.example", "captions.example":
+            a = self.refused(403, "--allowed-host " + name.split(":")[0], Host=name, Origin=f"http://{name}")
+            self.assertEqual(a.error["code"], "host_not_allowed")
+        self.opens(Host="evil.example")  # a program: browsers always send an Origin
+        for name in f"localhost:{self.d.port}", f"[::1]:{self.d.port}", "192.0.2.7":
+            self.opens(Host=name, Origin=f"http://{name}")
 
     def test_query(self):
         for query, status, words in (
@@ -345,6 +363,20 @@ class OtherOrigins(Shared):
                 self.assertEqual(s.ready["type"], "ready")
         with self.assertRaises(InvalidStatus):
             connect(f"ws://127.0.0.1:{self.d.port}{PATH}", origin="http://page.example")
+
+
+class OtherNames(Shared):
+    arguments = ("--allowed-host", "captions.example,box.lan", "--allowed-host", "talk.example")
+
+    def test_allowed(self):
+        """As behind a reverse proxy that hands the public name on."""
+        for name in "captions.example", "Captions.Example:443", f"box.lan:{self.d.port}", "talk.example":
+            self.opens(Host=name, Origin=f"https://{name}")
+        for name in "evil.example", "captions.example.evil.example":
+            a = self.d.get(PATH, **UPGRADE, Host=name, Origin=f"https://{name}")
+            self.assertEqual((a.status, a.error["code"]), (403, "host_not_allowed"))
+        a = self.d.get(PATH, **UPGRADE, Host="captions.example", Origin="https://evil.example")
+        self.assertEqual((a.status, a.error["code"]), (403, "origin_not_allowed"))
 
 
 class Places(unittest.TestCase):

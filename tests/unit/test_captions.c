@@ -21,21 +21,21 @@ static const handshake sound = {.upgrade = "websocket",
                                 .key = "dGhlIHNhbXBsZSBub25jZQ==",
                                 .host = "127.0.0.1:8177"};
 
-static unsigned answer(const handshake *h, const options_list *origins)
+static unsigned answer(const handshake *h, const handshake_welcome *welcome)
 {
-    static const options_list none;
+    static const handshake_welcome nobody;
     char accept[HANDSHAKE_ACCEPT_BYTES];
     api_error e = {0};
-    return handshake_check(h, origins ? origins : &none, accept, &e) ? 101 : e.status;
+    return handshake_check(h, welcome ? welcome : &nobody, accept, &e) ? 101 : e.status;
 }
 
 static void test_handshake(void **state)
 {
     (void)state;
-    const options_list none = {0};
+    const handshake_welcome nobody = {0};
     char accept[HANDSHAKE_ACCEPT_BYTES];
     api_error e;
-    assert_true(handshake_check(&sound, &none, accept, &e));
+    assert_true(handshake_check(&sound, &nobody, accept, &e));
     assert_string_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); /* RFC 6455, 1.3 */
     handshake h = sound;
     h.upgrade = "h2c, WebSocket";
@@ -76,9 +76,10 @@ static void test_origins(void **state)
         {NULL, "127.0.0.1:8177", 101},
         {"http://127.0.0.1:8177", "127.0.0.1:8177", 101},
         {"http://LocalHost:8177", "localhost:8177", 101},
-        {"https://captions.example", "captions.example:443", 101},
-        {"http://captions.example:80", "captions.example", 101},
+        {"https://192.0.2.7", "192.0.2.7:443", 101},
+        {"http://192.0.2.7:80", "192.0.2.7", 101},
         {"http://[::1]:8177", "[::1]:8177", 101},
+        {"http://[::1]", "[::1]", 101},
         {"http://evil.example", "127.0.0.1:8177", 403},
         {"http://127.0.0.1:81770", "127.0.0.1:8177", 403},
         {"http://127.0.0.1", "127.0.0.1:8177", 403},
@@ -96,7 +97,7 @@ static void test_origins(void **state)
         assert_int_equal(answer(&h, NULL), cases[i].status);
     }
     char page[] = "https://page.example", all[] = "*", *items[] = {page};
-    options_list allowed = {.items = items, .n = 1};
+    handshake_welcome allowed = {.origins = {.items = items, .n = 1}};
     handshake h = sound;
     h.origin = "https://page.example";
     assert_int_equal(answer(&h, &allowed), 101);
@@ -104,6 +105,54 @@ static void test_origins(void **state)
     assert_int_equal(answer(&h, &allowed), 403);
     items[0] = all;
     assert_int_equal(answer(&h, &allowed), 101);
+}
+
+/* A stranger's name that now means this machine: the page's origin is the Host, and yet it is not the daemon's page. */
+static void test_names_of_the_daemon(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *origin, *host;
+        unsigned nobody, welcome; /* status without --allowed-host, and with Captions.example,proxy.example:444 */
+    } cases[] = {
+        {"http://evil.example:8177", "evil.example:8177", 403, 403},
+        {"http://127.0.0.1.evil.example:8177", "127.0.0.1.evil.example:8177", 403, 403},
+        {"http://localhost.evil.example", "localhost.evil.example", 403, 403},
+        {"http://evillocalhost", "evillocalhost", 403, 403},
+        {"http://[::1].evil.example", "[::1].evil.example", 403, 403},
+        {"http://[evil.example]:1", "[evil.example]:1", 403, 403},
+        {"http://127.0.0.1:8177", "127.0.0.1:8177", 101, 101},
+        {"http://localhost", "localhost", 101, 101},
+        {"https://captions.example", "captions.example:443", 403, 101},
+        {"http://captions.EXAMPLE:8177", "captions.EXAMPLE:8177", 403, 101},
+        {"https://my.captions.example", "my.captions.example", 403, 403},
+        {"https://captions.example.evil.example", "captions.example.evil.example", 403, 403},
+        {"https://proxy.example:444", "proxy.example:444", 403, 101},
+        {"https://proxy.example", "proxy.example", 403, 403},
+        {"https://captions.example", "127.0.0.1:8177", 403, 403}, /* another page, as before */
+        {NULL, "evil.example", 101, 101},                         /* no browser */
+        {NULL, NULL, 101, 101},
+    };
+    char name[] = "Captions.example", with_port[] = "proxy.example:444", all[] = "*", *items[] = {name, with_port};
+    handshake_welcome welcome = {.hosts = {.items = items, .n = 2}};
+    handshake h = sound;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        h.origin = cases[i].origin;
+        h.host = cases[i].host;
+        const unsigned a = answer(&h, NULL), b = answer(&h, &welcome);
+        if (a != cases[i].nobody || b != cases[i].welcome)
+            fail_msg("origin %s, host %s: %u, %u", h.origin ? h.origin : "none", h.host ? h.host : "none", a, b);
+    }
+    items[0] = all;
+    h.origin = "http://any.example";
+    h.host = "any.example";
+    assert_int_equal(answer(&h, &welcome), 101);
+    h.host = "other.example";
+    assert_int_equal(answer(&h, &welcome), 403); /* not a name of the page's */
+    /* whom --allow-origin lets in may call the daemon as it likes */
+    char page[] = "https://page.example", *origins[] = {page};
+    h.origin = "https://page.example";
+    assert_int_equal(answer(&h, &(handshake_welcome){.origins = {.items = origins, .n = 1}}), 101);
 }
 
 /* ---- outbox -------------------------------------------------------------------------------------------------------
@@ -404,6 +453,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshake),
         cmocka_unit_test(test_origins),
+        cmocka_unit_test(test_names_of_the_daemon),
         cmocka_unit_test(test_outbox_forgets_what_is_out_of_date),
         cmocka_unit_test(test_outbox_is_bounded),
         cmocka_unit_test(test_messages_in_pieces),
