@@ -64,8 +64,9 @@ int command_shrink(int argc, char **argv)
     options_group groups[] = {{.table = table, .n = sizeof table / sizeof *table, .base = &o}};
     options_program program = {.name = "sotto shrink",
                                .usage = "--spec SPEC -o FILE [OPTION]…",
-                               .about = "Writes a smaller model as one file, which daemon and client open like any other "
-                                        "(--model FILE), and\nprints what is left of its parameters, bits and bytes.",
+                               .about =
+                                   "Writes a smaller model as one file, which daemon and client open like any other "
+                                   "(--model FILE), and\nprints what is left of its parameters, bits and bytes.",
                                .groups = groups,
                                .n_groups = 1};
     char *json = NULL;

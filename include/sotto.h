@@ -231,8 +231,8 @@ typedef struct sotto_model_info {
 } sotto_model_info;
 
 /* Opens the model at `path`: a CTranslate2 directory (faster-whisper) or its model.bin, a ggml .bin (whisper.cpp), or a
- * Hugging Face directory or its model.safetensors, or a file that sotto_shrink made. The format is told from the content. `options` may be NULL. On
- * success the caller owns *out. Blocks while weights are read. Any thread. */
+ * Hugging Face directory or its model.safetensors, or a file that sotto_shrink made. The format is told from the
+ * content. `options` may be NULL. On success the caller owns *out. Blocks while weights are read. Any thread. */
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_model_open(sotto_model **out, const char *path,
                                                        const sotto_model_options *options, sotto_error *err);
 
@@ -387,21 +387,22 @@ typedef struct sotto_stream sotto_stream;
 
 typedef struct sotto_stream_options {
     size_t size;
-    const char *vad_path;       /* Silero's silero_vad_16k.safetensors, or a directory with it; needed */
-    int32_t sample_rate;        /* of the samples pushed, 8000 … 192000; 16000 by default */
+    const char *vad_path; /* Silero's silero_vad_16k.safetensors, or a directory with it; needed */
+    int32_t sample_rate;  /* of the samples pushed, 8000 … 192000; 16000 by default */
     sotto_task task;
     const char *language;       /* code or English name; NULL = told from each utterance's beginning */
     const char *initial_prompt; /* text to condition the first words on; NULL = none */
-    double interval_s;          /* from one hearing to the next, seconds of audio; 0 = 0.4 up to tiny's width, else 0.6 */
-    double silence_s;           /* silence that ends an utterance; 0.5 by default */
-    double window_s;            /* a longer window is cut at the end of a confirmed sentence; 8 by default */
-    bool every_interval;        /* hear at every interval however late that is: the words then depend on the audio alone,
-                                   not on the machine's speed or on how the audio was divided into pushes */
+    double interval_s;   /* from one hearing to the next, seconds of audio; 0 = 0.4 up to tiny's width, else 0.6 */
+    double silence_s;    /* silence that ends an utterance; 0.5 by default */
+    double window_s;     /* a longer window is cut at the end of a confirmed sentence; 8 by default */
+    bool every_interval; /* hear at every interval however late that is: the words then depend on the audio alone,
+                            not on the machine's speed or on how the audio was divided into pushes */
 } sotto_stream_options;
 
 SOTTO_API void sotto_stream_options_default(sotto_stream_options *options);
 
-/* What one hearing brought. Times are seconds since the stream began. Valid until the next call of sotto_stream_next. */
+/* What one hearing brought. Times are seconds since the stream began. Valid until the next call of sotto_stream_next.
+ */
 typedef struct sotto_caption {
     const sotto_word *confirmed; /* since the caption before; they follow the words confirmed then */
     size_t n_confirmed;
@@ -488,10 +489,10 @@ SOTTO_API SOTTO_MUST_USE sotto_status sotto_report_write(sotto_model *model, con
                                                          const uint64_t touched[SOTTO_PART_COUNT], char **out,
                                                          sotto_error *err);
 
-/* Times the model's encoder on a full window and its decoder on a prompt, single steps, batches and beams, each `rounds`
- * times or more, and writes as a JSON object, stage by stage, the operations and bytes a second reached beside what this
- * machine was measured to reach on the same threads. Input is made up; results do not depend on it. Blocks for seconds;
- * no session of the model may exist meanwhile. */
+/* Times the model's encoder on a full window and its decoder on a prompt, single steps, batches and beams, each
+ * `rounds` times or more, and writes as a JSON object, stage by stage, the operations and bytes a second reached beside
+ * what this machine was measured to reach on the same threads. Input is made up; results do not depend on it. Blocks
+ * for seconds; no session of the model may exist meanwhile. */
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_bench_write(sotto_model *model, int32_t rounds, char **out,
                                                         sotto_error *err);
 
@@ -511,15 +512,15 @@ typedef struct sotto_shrink_options {
 
 SOTTO_API void sotto_shrink_options_default(sotto_shrink_options *options);
 
-/* Opens the model at `path` to be shrunken, any number of times; the calibration audio is transcribed once, by the first
- * call that writes. SOTTO_EUNSUPPORTED for a model that was shrunken already. One thread at a time. */
+/* Opens the model at `path` to be shrunken, any number of times; the calibration audio is transcribed once, by the
+ * first call that writes. SOTTO_EUNSUPPORTED for a model that was shrunken already. One thread at a time. */
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_shrinker_open(sotto_shrinker **out, const char *path,
                                                           const sotto_shrink_options *options, sotto_error *err);
 SOTTO_API void sotto_shrinker_free(sotto_shrinker *shrinker);
 
-/* Writes what `spec` makes of the model as the file `out_path`; "none" or "" changes nothing. *report, where `report` is
- * not NULL, is a JSON object to free with sotto_string_free: parameters, those that are not zero, bits and bytes, in all,
- * by part and by tensor. SOTTO_EINVAL names the term at fault. */
+/* Writes what `spec` makes of the model as the file `out_path`; "none" or "" changes nothing. *report, where `report`
+ * is not NULL, is a JSON object to free with sotto_string_free: parameters, those that are not zero, bits and bytes, in
+ * all, by part and by tensor. SOTTO_EINVAL names the term at fault. */
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_shrinker_write(sotto_shrinker *shrinker, const char *spec,
                                                            const char *out_path, char **report, sotto_error *err);
 

@@ -55,8 +55,7 @@ sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, const
     h->options.without_timestamps = true;
     h->options.word_timestamps = true;
     if ((st = sotto__options_check(&h->options, h->tokenizer, err)) == SOTTO_OK &&
-        (st = sotto__rules_make(&h->rules, &h->options, h->tokenizer, &h->suppressed,
-                                err)) == SOTTO_OK &&
+        (st = sotto__rules_make(&h->rules, &h->options, h->tokenizer, &h->suppressed, err)) == SOTTO_OK &&
         (st = sotto__window_create(&h->window, rt, err)) == SOTTO_OK &&
         (st = sotto__window_decoder_create(&h->decoder, rt, &h->options, &h->rules, err)) == SOTTO_OK)
         st = sotto__word_pass_create(&h->word_pass, rt, err);

@@ -17,9 +17,9 @@ struct row {
     sotto__where where;
     size_t field; /* offset of the const float * in sotto__params or sotto__block */
     sotto_part part;
-    enum size shape[3]; /* of the whole destination; ONE = no such dimension */
-    int slice, slices;  /* this tensor fills slice `slice` of `slices` along the first dimension */
-    int key_slice;      /* this tensor's slice that is padding when all zero (a stacked bias), -1 = none */
+    enum size shape[3];  /* of the whole destination; ONE = no such dimension */
+    int slice, slices;   /* this tensor fills slice `slice` of `slices` along the first dimension */
+    int key_slice;       /* this tensor's slice that is padding when all zero (a stacked bias), -1 = none */
     const char *name[3]; /* by sotto__file_format; NULL = not in that format; %d = layer. Ours has CTranslate2's. */
 };
 
@@ -94,7 +94,7 @@ struct widths {
 struct binder {
     sotto_model *model;
     const sotto__weights *w;
-    size_t sizes[SIZES];                /* but those of a layer */
+    size_t sizes[SIZES];                       /* but those of a layer */
     struct widths *widths[SOTTO__DECODER + 1]; /* by where: [layers] */
     sotto__fields fields;
     size_t n_inners; /* of model->inners that are taken */
@@ -141,13 +141,14 @@ static const float **field_of(const struct binder *b, const struct row *row, siz
     sotto__params *p = &b->model->params;
     char *base = row->where == SOTTO__GLOBAL    ? (char *)p
                  : row->where == SOTTO__ENCODER ? (char *)&p->encoder[layer]
-                                         : (char *)&p->decoder[layer];
+                                                : (char *)&p->decoder[layer];
     return (const float **)(void *)(base + row->field);
 }
 
 static bool is_matrix(const struct row *row)
 {
-    return row->shape[1] != ONE && row->part != SOTTO_PART_ENCODER_POSITIONS && row->part != SOTTO_PART_DECODER_POSITIONS;
+    return row->shape[1] != ONE && row->part != SOTTO_PART_ENCODER_POSITIONS &&
+           row->part != SOTTO_PART_DECODER_POSITIONS;
 }
 
 static sotto__place place_of(const struct row *row)
@@ -245,9 +246,9 @@ static sotto_status find_widths(struct binder *b, sotto__where where, sotto_erro
     struct widths *w = b->widths[where] = calloc(n, sizeof *w);
     if (!w) return sotto__fail_nomem(err, "widths of layers");
     for (size_t l = 0; l < n; l++, w++) {
-        const char *const pattern[] = {where == SOTTO__ENCODER ? CA "self_attention/linear_0/bias" : CT "self_attention/linear_0/bias",
-                                       CT "attention/linear_0/bias",
-                                       where == SOTTO__ENCODER ? CA "ffn/linear_0/bias" : CT "ffn/linear_0/bias"};
+        const char *const pattern[] = {
+            where == SOTTO__ENCODER ? CA "self_attention/linear_0/bias" : CT "self_attention/linear_0/bias",
+            CT "attention/linear_0/bias", where == SOTTO__ENCODER ? CA "ffn/linear_0/bias" : CT "ffn/linear_0/bias"};
         size_t *const to[] = {&w->self, &w->cross, &w->mlp};
         *w = (struct widths){d, d, 4 * d};
         for (int i = 0; b->w->format == SOTTO__SHRUNKEN && i < 3; i++) {
@@ -257,8 +258,8 @@ static sotto_status find_widths(struct binder *b, sotto__where where, sotto_erro
             snprintf(name, sizeof name, pattern[i], (int)l);
             *to[i] = dim_of(b->w, name, 0) / (i == 0 ? 3 : 1);
             if (*to[i] == 0 || *to[i] > most || (i < 2 && *to[i] % head != 0))
-                return sotto__fail(err, SOTTO_EFORMAT, "%s: %s stands for a width of %zu, expected 1 to %zu%s", b->w->file,
-                                   name, *to[i], most, i < 2 ? ", in whole heads" : "");
+                return sotto__fail(err, SOTTO_EFORMAT, "%s: %s stands for a width of %zu, expected 1 to %zu%s",
+                                   b->w->file, name, *to[i], most, i < 2 ? ", in whole heads" : "");
         }
     }
     return SOTTO_OK;
@@ -293,12 +294,8 @@ static sotto_status list_inner(struct binder *b, sotto__linear *outer, sotto__pl
     *inner = (sotto__linear){.in = outer->in, .out = t->dims[0], .taps = 1, .bytes = outer->bytes};
     outer->in = inner->out;
     f->items[f->n - 1].size = outer->in * outer->out;
-    f->items[f->n++] = (sotto__field){.to = &inner->weight,
-                                      .size = t->elements,
-                                      .linear = inner,
-                                      .place = place,
-                                      .slice = {t},
-                                      .slices = 1};
+    f->items[f->n++] = (sotto__field){
+        .to = &inner->weight, .size = t->elements, .linear = inner, .place = place, .slice = {t}, .slices = 1};
     return SOTTO_OK;
 }
 
@@ -364,10 +361,11 @@ static bool all_zero(const sotto__tensor *t, size_t first, size_t n)
 /* Bytes of the file by the precision that its values have there: 5 to 8 bits count as int8, fewer as int4. */
 static void count_stored(sotto_model_info *info, const sotto__tensor *t)
 {
-    const sotto_precision stored = t->bits == 32  ? SOTTO_PRECISION_F32
-                                   : t->bits >= 16 ? (t->precision == SOTTO_PRECISION_BF16 ? SOTTO_PRECISION_BF16 : SOTTO_PRECISION_F16)
-                                   : t->bits > 4   ? SOTTO_PRECISION_INT8
-                                                   : SOTTO_PRECISION_INT4;
+    const sotto_precision stored =
+        t->bits == 32   ? SOTTO_PRECISION_F32
+        : t->bits >= 16 ? (t->precision == SOTTO_PRECISION_BF16 ? SOTTO_PRECISION_BF16 : SOTTO_PRECISION_F16)
+        : t->bits > 4   ? SOTTO_PRECISION_INT8
+                        : SOTTO_PRECISION_INT4;
     info->stored_bytes[stored] += t->file_bytes;
     info->nonzero_parameters += t->nonzero;
     info->parameter_bits += (uint64_t)t->bits * t->elements;
@@ -474,7 +472,9 @@ sotto_status sotto__bind(sotto_model *model, const sotto__weights *w, bool cache
     model->inners = calloc(MAX_INNERS(&b) + 1, sizeof *model->inners);
     if (!model->params.encoder || !model->params.decoder || !model->inners)
         return sotto__fail_nomem(err, "model layers");
-    if ((st = find_widths(&b, SOTTO__ENCODER, err)) != SOTTO_OK || (st = find_widths(&b, SOTTO__DECODER, err)) != SOTTO_OK) goto done;
+    if ((st = find_widths(&b, SOTTO__ENCODER, err)) != SOTTO_OK ||
+        (st = find_widths(&b, SOTTO__DECODER, err)) != SOTTO_OK)
+        goto done;
     size_layers(&b);
     if ((st = list_fields(&b, err)) != SOTTO_OK) goto done;
     for (size_t i = 0; i < ROWS; i++) {
@@ -503,11 +503,16 @@ static sotto__piece piece_of(const struct row *row)
         size_t field;
         sotto__piece piece;
     } of_block[] = {
-        {B(qkv.weight), SOTTO__PIECE_QKV},           {B(qkv.bias), SOTTO__PIECE_QKV_BIAS},
-        {B(self_out.weight), SOTTO__PIECE_OUT},      {B(cross_q.weight), SOTTO__PIECE_CROSS_Q},
-        {B(cross_q.bias), SOTTO__PIECE_CROSS_Q_BIAS}, {B(cross_kv.weight), SOTTO__PIECE_CROSS_KV},
-        {B(cross_kv.bias), SOTTO__PIECE_CROSS_KV_BIAS}, {B(cross_out.weight), SOTTO__PIECE_CROSS_OUT},
-        {B(up.weight), SOTTO__PIECE_UP},             {B(up.bias), SOTTO__PIECE_UP_BIAS},
+        {B(qkv.weight), SOTTO__PIECE_QKV},
+        {B(qkv.bias), SOTTO__PIECE_QKV_BIAS},
+        {B(self_out.weight), SOTTO__PIECE_OUT},
+        {B(cross_q.weight), SOTTO__PIECE_CROSS_Q},
+        {B(cross_q.bias), SOTTO__PIECE_CROSS_Q_BIAS},
+        {B(cross_kv.weight), SOTTO__PIECE_CROSS_KV},
+        {B(cross_kv.bias), SOTTO__PIECE_CROSS_KV_BIAS},
+        {B(cross_out.weight), SOTTO__PIECE_CROSS_OUT},
+        {B(up.weight), SOTTO__PIECE_UP},
+        {B(up.bias), SOTTO__PIECE_UP_BIAS},
         {B(down.weight), SOTTO__PIECE_DOWN},
     };
     if (row->where == SOTTO__GLOBAL) {
@@ -550,19 +555,17 @@ void sotto__params_walk(const sotto_model *model, bool (*see)(void *user, const 
             const float **field = field_of(&b, row, l);
             const sotto__block *block = row->where == SOTTO__ENCODER   ? &model->params.encoder[l]
                                         : row->where == SOTTO__DECODER ? &model->params.decoder[l]
-                                                                : NULL;
-            sotto__param p = {.part = row->part,
-                              .where = row->where,
-                              .layer = l,
-                              .piece = piece_of(row),
-                              .values = *field};
+                                                                       : NULL;
+            sotto__param p = {
+                .part = row->part, .where = row->where, .layer = l, .piece = piece_of(row), .values = *field};
             snprintf(p.name, sizeof p.name, row->name[SOTTO__CTRANSLATE2], (int)l);
             while (p.rank < 3 && row->shape[p.rank] != ONE) {
                 p.shape[p.rank] = width_of(model, block, row->shape[p.rank]);
                 p.rank++;
             }
             if (is_matrix(row))
-                p.layer_of = (const sotto__linear *)(const void *)((const char *)field - offsetof(sotto__linear, weight));
+                p.layer_of =
+                    (const sotto__linear *)(const void *)((const char *)field - offsetof(sotto__linear, weight));
             if (!see(user, &p)) return;
         }
     }

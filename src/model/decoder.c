@@ -240,7 +240,8 @@ static void self_attention(struct pass *p, const sotto__block *b, size_t layer)
 static void cross_attention(struct pass *p, const sotto__block *b, size_t layer)
 {
     const sotto_model *m = p->model;
-    const size_t width = (size_t)(m->info.n_text_state / m->info.n_text_head), heads = b->cross_heads, d = heads * width;
+    const size_t width = (size_t)(m->info.n_text_state / m->info.n_text_head), heads = b->cross_heads,
+                 d = heads * width;
     const size_t all = (size_t)m->info.n_audio_ctx, most = (size_t)m->info.n_text_head;
     size_t n = 0, row = 0;
     linear(p, &b->cross_norm, &b->cross_q, p->x, p->wide, SOTTO__STORE); /* [R, A] */

@@ -20,7 +20,7 @@ typedef struct sotto__block {
     sotto__norm cross_norm;
     sotto__linear cross_q, cross_kv, cross_out; /* cross_kv: [2D, D] */
     sotto__norm mlp_norm;
-    sotto__linear up, down; /* [4D, D], [D, 4D] */
+    sotto__linear up, down;         /* [4D, D], [D, 4D] */
     size_t self_heads, cross_heads; /* H, or fewer where heads were taken out: layers then have so many times W in the
                                        place of D */
 } sotto__block;
@@ -99,7 +99,7 @@ typedef struct sotto__param {
     sotto__piece piece;
     int rank;
     size_t shape[3];
-    const float *values;        /* of a model in f32; of a convolution [taps, out, in], though shape is [out, in, taps] */
+    const float *values; /* of a model in f32; of a convolution [taps, out, in], though shape is [out, in, taps] */
     const sotto__linear *layer_of; /* NULL = no matrix of a layer */
 } sotto__param;
 

@@ -214,7 +214,8 @@ static sotto_status locate(sotto__weights *w, const char *path, sotto_error *err
     }
     sotto__str_free(&file);
     return sotto__fail(err, SOTTO_ENOTFOUND,
-                       "model directory %s holds none of model.bin, model.safetensors, ggml-model.bin, model.sotto", path);
+                       "model directory %s holds none of model.bin, model.safetensors, ggml-model.bin, model.sotto",
+                       path);
 }
 
 static bool recognise(const sotto__weights *w, sotto__file_format *out)
@@ -255,8 +256,8 @@ sotto_status sotto__weights_open(sotto__weights **out, const char *path, sotto_e
     if ((st = locate(w, path, err)) != SOTTO_OK) goto fail;
     if ((st = map_file(w, err)) != SOTTO_OK) goto fail;
     if (!recognise(w, &w->format)) {
-        st =
-            sotto__fail(err, SOTTO_EFORMAT, "%s is no weight file: expected CTranslate2, ggml, safetensors or sotto's own", w->file);
+        st = sotto__fail(err, SOTTO_EFORMAT,
+                         "%s is no weight file: expected CTranslate2, ggml, safetensors or sotto's own", w->file);
         goto fail;
     }
     if ((st = formats[w->format].parse(w, err)) != SOTTO_OK) goto fail;

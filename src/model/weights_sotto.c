@@ -13,8 +13,8 @@
  *      "tokens": {"kept": K, "ordinary": N, "bytes": B, "frame": F},
  *      "tensors": [{"name": …, "shape": [out, in], …, "nonzero": n, "frames": [sizes]}, …]}
  *
- * "tokens" is the first frame: the K ids that have a row in the embedding, u32 each and ascending, then for each of them
- * below N its length, u16, and its bytes. Tensors are called as CTranslate2 calls them and are one of
+ * "tokens" is the first frame: the K ids that have a row in the embedding, u32 each and ascending, then for each of
+ * them below N its length, u16, and its bytes. Tensors are called as CTranslate2 calls them and are one of
  *
  *     "float": 16 or 32            one frame: the values, first all their lowest bytes, then the next …
  *     "sinusoids": true            no frame: whisper.model.sinusoids
@@ -207,8 +207,8 @@ static sotto_status read_tensor(struct parser *p, const json_t *tensor)
     float *values = read_values(p, &s, tensor, &bits);
     if (!values) return damaged(p, name);
     const sotto_status st =
-        sotto__weights_add(p->w, name, strlen(name), SOTTO_PRECISION_F32, s.rank, s.dims,
-                           (const unsigned char *)values, s.elements * sizeof *values, &used, p->err);
+        sotto__weights_add(p->w, name, strlen(name), SOTTO_PRECISION_F32, s.rank, s.dims, (const unsigned char *)values,
+                           s.elements * sizeof *values, &used, p->err);
     if (st != SOTTO_OK) {
         free(values);
         return st;
@@ -231,9 +231,15 @@ static bool read_dims(const json_t *root, sotto__dims *d)
         const char *key;
         size_t *to;
     } table[] = {
-        {"n_mels", &d->n_mels},           {"n_audio_ctx", &d->n_audio_ctx},     {"n_audio_state", &d->n_audio_state},
-        {"n_audio_head", &d->n_audio_head}, {"n_audio_layer", &d->n_audio_layer}, {"n_vocab", &d->n_vocab},
-        {"n_text_ctx", &d->n_text_ctx},   {"n_text_state", &d->n_text_state},   {"n_text_head", &d->n_text_head},
+        {"n_mels", &d->n_mels},
+        {"n_audio_ctx", &d->n_audio_ctx},
+        {"n_audio_state", &d->n_audio_state},
+        {"n_audio_head", &d->n_audio_head},
+        {"n_audio_layer", &d->n_audio_layer},
+        {"n_vocab", &d->n_vocab},
+        {"n_text_ctx", &d->n_text_ctx},
+        {"n_text_state", &d->n_text_state},
+        {"n_text_head", &d->n_text_head},
         {"n_text_layer", &d->n_text_layer},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
@@ -262,7 +268,8 @@ static sotto_status read_alignment(struct parser *p, const json_t *root)
 }
 
 /* The ordinary tokens' bytes, in id order, with empty ones for those that were left out. */
-static sotto_status read_vocabulary(struct parser *p, sotto__reader *r, const int32_t *ids, size_t kept, size_t ordinary)
+static sotto_status read_vocabulary(struct parser *p, sotto__reader *r, const int32_t *ids, size_t kept,
+                                    size_t ordinary)
 {
     size_t next = 0;
     sotto_status st;

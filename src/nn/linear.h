@@ -73,7 +73,10 @@ typedef struct sotto__linear {
 } sotto__linear;
 
 /* Values that a row of the layer's input has. */
-static inline size_t sotto__linear_in(const sotto__linear *layer) { return layer->inner ? layer->inner->in : layer->in; }
+static inline size_t sotto__linear_in(const sotto__linear *layer)
+{
+    return layer->inner ? layer->inner->in : layer->in;
+}
 
 typedef struct sotto__norm {
     const float *gamma, *beta; /* [n] */

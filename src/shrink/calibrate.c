@@ -114,9 +114,8 @@ static sotto_status hear_folder(sotto_session *session, const char *path, double
     for (int i = 0; i < n; i++) {
         sotto__str file = {0};
         if (st == SOTTO_OK && seconds > 0)
-            st = sotto__str_printf(&file, "%s/%s", path, entries[i]->d_name)
-                     ? hear(session, file.data, &seconds, err)
-                     : sotto__fail_nomem(err, "calibration");
+            st = sotto__str_printf(&file, "%s/%s", path, entries[i]->d_name) ? hear(session, file.data, &seconds, err)
+                                                                             : sotto__fail_nomem(err, "calibration");
         sotto__str_free(&file);
         free(entries[i]);
     }
@@ -133,7 +132,8 @@ sotto_status sotto__calibrate(sotto_model *model, const char *path, double secon
     sums.items = calloc(sotto__params_count(model) + 1, sizeof *sums.items);
     if (sums.items) sotto__params_walk(model, open_sum, &sums);
     if (!sums.items || sums.failed) st = sotto__fail_nomem(err, "calibration");
-    if (st == SOTTO_OK && stat(path, &sb) != 0) st = sotto__fail(err, SOTTO_ENOTFOUND, "calibration: no file or folder %s", path);
+    if (st == SOTTO_OK && stat(path, &sb) != 0)
+        st = sotto__fail(err, SOTTO_ENOTFOUND, "calibration: no file or folder %s", path);
     if (st == SOTTO_OK && (st = sotto_session_open(&session, model, err)) == SOTTO_OK) {
         model->nn.tap = see_input;
         model->nn.tap_user = &sums;

@@ -84,7 +84,8 @@ static bool is_sinusoids(const sotto__tensor_copy *t)
     for (size_t r = 0; r < t->out; r++)
         for (size_t i = 0; i < half; i++) {
             const double angle = (double)r * exp(-log(10000.0) / (double)(half - 1) * (double)i);
-            if (fabs(sin(angle) - t->values[r * t->in + i]) > 1e-3 || fabs(cos(angle) - t->values[r * t->in + half + i]) > 1e-3)
+            if (fabs(sin(angle) - t->values[r * t->in + i]) > 1e-3 ||
+                fabs(cos(angle) - t->values[r * t->in + half + i]) > 1e-3)
                 return false;
         }
     return true;
@@ -207,7 +208,8 @@ static json_t *integers(const size_t *values, int n)
 static json_t *shape_of(const struct packed_tensor *p)
 {
     const sotto__tensor_copy *t = p->from;
-    const size_t vector[] = {t->in}, first[] = {t->rank, t->in}, second[] = {t->out, t->rank}, matrix[] = {t->out, t->in};
+    const size_t vector[] = {t->in}, first[] = {t->rank, t->in}, second[] = {t->out, t->rank},
+                 matrix[] = {t->out, t->in};
     const size_t taps[] = {t->param.shape[0], t->param.shape[1], t->param.shape[2]};
     if (t->param.rank == 1) return integers(vector, 1);
     if (t->param.rank == 3) return integers(taps, 3);
@@ -321,7 +323,8 @@ static sotto_status write_file(const struct writing *w, const sotto__str *head, 
     const int fd = mkostemp(temporary.data, O_CLOEXEC);
     bool good = fd >= 0;
     if (good) {
-        good = write_parts(fd, w, head, tokens) && fchmod(fd, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) == 0 && fsync(fd) == 0;
+        good = write_parts(fd, w, head, tokens) && fchmod(fd, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) == 0 &&
+               fsync(fd) == 0;
         good = close(fd) == 0 && good;
         good = good && rename(temporary.data, path) == 0;
     }
@@ -370,7 +373,8 @@ static char *report_of(const struct writing *w, const char *spec, size_t file_by
     for (int i = 0; i < SOTTO_PART_COUNT; i++) {
         json_object_set_new(parts, sotto_part_name((sotto_part)i),
                             json_pack("{s:I,s:I,s:I,s:I}", "parameters", (json_int_t)parameters[i], "nonzero",
-                                      (json_int_t)nonzero[i], "bits", (json_int_t)bits[i], "bytes", (json_int_t)bytes[i]));
+                                      (json_int_t)nonzero[i], "bits", (json_int_t)bits[i], "bytes",
+                                      (json_int_t)bytes[i]));
         all[0] += parameters[i];
         all[1] += nonzero[i];
         all[2] += bits[i];
@@ -392,7 +396,8 @@ static void close_writing(struct writing *w)
     free(w->tensors);
 }
 
-sotto_status sotto__net_write(const sotto__net *net, const char *spec, const char *path, char **report, sotto_error *err)
+sotto_status sotto__net_write(const sotto__net *net, const char *spec, const char *path, char **report,
+                              sotto_error *err)
 {
     const uint64_t *stored = net->model->info.stored_bytes;
     struct writing w = {.net = net, .wide = stored[SOTTO_PRECISION_F32] > stored[SOTTO_PRECISION_F16]};

@@ -113,16 +113,11 @@ void sotto__net_free(sotto__net *net)
 /* ---- names of scopes ---- */
 
 static const char *const pieces[][3] = {
-    [SOTTO__PIECE_CONV] = {"conv", "encoder"},
-    [SOTTO__PIECE_POSITIONS] = {"positions", "decoder"},
-    [SOTTO__PIECE_EMBEDDING] = {"embedding"},
-    [SOTTO__PIECE_QKV] = {"attention", "qkv"},
-    [SOTTO__PIECE_OUT] = {"attention", "out"},
-    [SOTTO__PIECE_CROSS_Q] = {"cross", "q"},
-    [SOTTO__PIECE_CROSS_KV] = {"cross", "kv"},
-    [SOTTO__PIECE_CROSS_OUT] = {"cross", "out"},
-    [SOTTO__PIECE_UP] = {"mlp", "up"},
-    [SOTTO__PIECE_DOWN] = {"mlp", "down"},
+    [SOTTO__PIECE_CONV] = {"conv", "encoder"}, [SOTTO__PIECE_POSITIONS] = {"positions", "decoder"},
+    [SOTTO__PIECE_EMBEDDING] = {"embedding"},  [SOTTO__PIECE_QKV] = {"attention", "qkv"},
+    [SOTTO__PIECE_OUT] = {"attention", "out"}, [SOTTO__PIECE_CROSS_Q] = {"cross", "q"},
+    [SOTTO__PIECE_CROSS_KV] = {"cross", "kv"}, [SOTTO__PIECE_CROSS_OUT] = {"cross", "out"},
+    [SOTTO__PIECE_UP] = {"mlp", "up"},         [SOTTO__PIECE_DOWN] = {"mlp", "down"},
 };
 
 static bool has_name(const sotto__tensor_copy *t, const char *name)

@@ -14,7 +14,7 @@ typedef struct sotto__tensor_copy {
     size_t out, in;     /* as they are now; param.shape is as it was. Vectors: [1, n] */
     float *gram;        /* [in, in] sum of x x^T over inputs x, or NULL */
     /* how it is to be stored */
-    float *first;       /* NULL, or the first of two factors [rank, in]; values are [out, rank] then */
+    float *first; /* NULL, or the first of two factors [rank, in]; values are [out, rank] then */
     size_t rank;
     float *inner_gram;         /* [rank, rank] of what the first factor makes, or NULL */
     const sotto__term *coding; /* of kind CODES or HALF; NULL: as it is */
@@ -59,6 +59,7 @@ sotto_status sotto__calibrate(sotto_model *model, const char *path, double secon
 size_t sotto__params_count(const sotto_model *model);
 
 /* file.c: writes the net as `path`, *report is a JSON object. */
-sotto_status sotto__net_write(const sotto__net *net, const char *spec, const char *path, char **report, sotto_error *err);
+sotto_status sotto__net_write(const sotto__net *net, const char *spec, const char *path, char **report,
+                              sotto_error *err);
 
 #endif

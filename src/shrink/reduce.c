@@ -81,7 +81,8 @@ sotto_status sotto__drop_layers(sotto__net *net, const sotto__term *term, sotto_
     const size_t n = sotto__net_layers(net, where);
     size_t left = 0, going = 0;
     if (!encoder && strcmp(term->scope, "decoder") != 0)
-        return sotto__fail(err, SOTTO_EINVAL, "shrink spec: layers are dropped @encoder or @decoder, not @%s", term->scope);
+        return sotto__fail(err, SOTTO_EINVAL, "shrink spec: layers are dropped @encoder or @decoder, not @%s",
+                           term->scope);
     for (size_t l = 0; l < n; l++) left += is_there(net, where, l);
     for (size_t l = 0; term->kind == SOTTO__TERM_DROP && l < 256; l++) {
         if (!(term->drop[l / 64] >> l % 64 & 1)) continue;
@@ -92,8 +93,8 @@ sotto_status sotto__drop_layers(sotto__net *net, const sotto__term *term, sotto_
     }
     if (term->kind == SOTTO__TERM_LAYERS) going = term->number;
     if (going >= left)
-        return sotto__fail(err, SOTTO_EINVAL, "shrink spec: %zu layers less, but the %s has %zu, and one must stay", going,
-                           term->scope, left);
+        return sotto__fail(err, SOTTO_EINVAL, "shrink spec: %zu layers less, but the %s has %zu, and one must stay",
+                           going, term->scope, left);
     if (term->kind == SOTTO__TERM_LAYERS) {
         for (size_t i = 0; i < going; i++) drop_least(net, where);
         return SOTTO_OK;
@@ -110,7 +111,8 @@ static void keep_rows(sotto__tensor_copy *t, const size_t *keep, size_t n)
 {
     const bool vector = t->out == 1 && t->param.rank == 1;
     const size_t width = vector ? 1 : t->in;
-    for (size_t i = 0; i < n; i++) memmove(t->values + i * width, t->values + keep[i] * width, width * sizeof *t->values);
+    for (size_t i = 0; i < n; i++)
+        memmove(t->values + i * width, t->values + keep[i] * width, width * sizeof *t->values);
     if (vector)
         t->in = n;
     else

@@ -8,8 +8,8 @@
 #include <string.h>
 
 struct sotto_shrinker {
-    sotto_model *model;  /* in f32 */
-    char *calibration;   /* NULL = none */
+    sotto_model *model; /* in f32 */
+    char *calibration;  /* NULL = none */
     double calibration_s;
     float **grams; /* by parameter, once something asked for them */
     size_t n;
@@ -55,8 +55,8 @@ sotto_status sotto_shrinker_open(sotto_shrinker **out, const char *model, const 
     mo.no_cache = true;
     if ((st = sotto_model_open(&s->model, model, &mo, err)) == SOTTO_OK &&
         (s->model->row_tokens || s->model->inners[0].out || s->model->weights->format == SOTTO__SHRUNKEN))
-        st = sotto__fail(err, SOTTO_EUNSUPPORTED, "%s has been shrunken already: start from the model that it was made of",
-                         model);
+        st = sotto__fail(err, SOTTO_EUNSUPPORTED,
+                         "%s has been shrunken already: start from the model that it was made of", model);
     if (st == SOTTO_OK) {
         s->n = sotto__params_count(s->model);
         s->grams = calloc(s->n + 1, sizeof *s->grams);
@@ -97,7 +97,8 @@ static sotto_status apply(sotto__net *net, const sotto__spec *spec, sotto_error 
     return st;
 }
 
-sotto_status sotto_shrinker_write(sotto_shrinker *s, const char *spec, const char *path, char **report, sotto_error *err)
+sotto_status sotto_shrinker_write(sotto_shrinker *s, const char *spec, const char *path, char **report,
+                                  sotto_error *err)
 {
     sotto__spec *parsed = malloc(sizeof *parsed);
     sotto__net *net = NULL;
@@ -130,8 +131,8 @@ sotto_status sotto_shrinker_write(sotto_shrinker *s, const char *spec, const cha
     return st;
 }
 
-sotto_status sotto_shrink(const char *model, const char *spec, const sotto_shrink_options *options, const char *out_path,
-                          char **report, sotto_error *err)
+sotto_status sotto_shrink(const char *model, const char *spec, const sotto_shrink_options *options,
+                          const char *out_path, char **report, sotto_error *err)
 {
     sotto_shrinker *s;
     if (report) *report = NULL;

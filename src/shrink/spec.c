@@ -122,11 +122,11 @@ static const struct {
     sotto__term_kind kind;
     sotto_status (*take)(sotto__term *t, const struct piece *p, sotto_error *err);
 } table[] = {
-    {"vocab", SOTTO__TERM_VOCAB, take_vocab}, {"layers", SOTTO__TERM_LAYERS, take_layers},
-    {"drop", SOTTO__TERM_DROP, take_drop},    {"heads", SOTTO__TERM_HEADS, take_fraction},
-    {"mlp", SOTTO__TERM_MLP, take_fraction},  {"ctx", SOTTO__TERM_CTX, take_ctx},
+    {"vocab", SOTTO__TERM_VOCAB, take_vocab},  {"layers", SOTTO__TERM_LAYERS, take_layers},
+    {"drop", SOTTO__TERM_DROP, take_drop},     {"heads", SOTTO__TERM_HEADS, take_fraction},
+    {"mlp", SOTTO__TERM_MLP, take_fraction},   {"ctx", SOTTO__TERM_CTX, take_ctx},
     {"rank", SOTTO__TERM_RANK, take_fraction}, {"prune", SOTTO__TERM_PRUNE, take_prune},
-    {"f16", SOTTO__TERM_HALF, take_half},     {"int#", SOTTO__TERM_CODES, take_codes},
+    {"f16", SOTTO__TERM_HALF, take_half},      {"int#", SOTTO__TERM_CODES, take_codes},
 };
 
 static bool is_called(const char *name, const char *pattern)
@@ -179,11 +179,12 @@ static sotto_status add_term(sotto__spec *s, const char *text, size_t n, sotto_e
     if (!take_apart(&p, text, n))
         return sotto__fail(err, SOTTO_EINVAL, "shrink spec: a term of %zu characters or too many flags: \"%.40s\"", n,
                            text);
-    if (s->n == SOTTO__TERMS)
-        return sotto__fail(err, SOTTO_EINVAL, "shrink spec: more than %d terms", SOTTO__TERMS);
+    if (s->n == SOTTO__TERMS) return sotto__fail(err, SOTTO_EINVAL, "shrink spec: more than %d terms", SOTTO__TERMS);
     if (p.scope && !known_scope(p.scope))
-        return wrong(&p, "a scope of encoder, decoder, conv, embedding, positions, attention, cross, mlp, qkv, out, q, "
-                         "kv, up, down or a layer's number, joined by dots", err);
+        return wrong(&p,
+                     "a scope of encoder, decoder, conv, embedding, positions, attention, cross, mlp, qkv, out, q, "
+                     "kv, up, down or a layer's number, joined by dots",
+                     err);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         if (!is_called(p.name, table[i].name)) continue;
         sotto__term *t = &s->terms[s->n++];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A vocabulary of the tokens that one language needs: rows of the embedding less. The special tokens stay, and so do the
- * single bytes, of which any text can be made, and the symbols that decoding suppresses. */
+ * A vocabulary of the tokens that one language needs: rows of the embedding less. The special tokens stay, and so do
+ * the single bytes, of which any text can be made, and the symbols that decoding suppresses. */
 #include "shrink/net.h"
 #include "base/checked.h"
 #include "base/error.h"
@@ -88,7 +88,8 @@ static sotto_status keep_text(struct choice *c, const char *path, size_t most, s
     for (size_t id = 0; st == SOTTO_OK && id < c->ordinary; id++) seen[id].id = id;
     for (size_t i = 0; st == SOTTO_OK && i < ids.len; i++) seen[ids.data[i]].times++;
     if (st == SOTTO_OK) qsort(seen, c->ordinary, sizeof *seen, by_times);
-    for (size_t i = 0; st == SOTTO_OK && i < c->ordinary && seen[i].times && c->staying < most; i++) stay(c, seen[i].id);
+    for (size_t i = 0; st == SOTTO_OK && i < c->ordinary && seen[i].times && c->staying < most; i++)
+        stay(c, seen[i].id);
     free(seen);
     sotto__str_free(&text);
     sotto__ids_free(&ids);
