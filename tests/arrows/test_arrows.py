@@ -27,6 +27,7 @@ ARROWS = {
     "live": {"api", "base", "audio", "model", "text", "token", "vad"},
     "report": {"api", "base", "nn", "token", "model"},
     "out": {"api", "base", "token", "report"},
+    "score": {"api", "base", "token"},
     "sotto": {"api", "base", "nn", "audio", "token", "model", "text", "vad", "report", "out"},
     "common": {"api"},
     "server": {"api", "common"},
