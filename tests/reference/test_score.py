@@ -80,13 +80,14 @@ class Normalisers(unittest.TestCase):
         self.compare([line.encode("utf-8") for line in lines])
 
     def test_every_character(self):
-        """Alone between letters, and in a word with a sigma."""
+        """Each that Unicode 14 has, and one in 97 of the others: between letters, beside figures, before a sigma."""
         if unicodedata.unidata_version != TABLES_UNICODE:
             self.skipTest(f"this Python has Unicode {unicodedata.unidata_version}, the tables {TABLES_UNICODE}")
         every = [chr(cp) for cp in range(1, 0x110000) if not 0xD800 <= cp < 0xE000]
+        every = [c for c in every if unicodedata.category(c) not in ("Cn", "Co") or ord(c) % 97 == 0]
         # regex knows clusters of newer characters: those that the tables do not know are left out of splitting.
         known = [c for c in every if unicodedata.category(c) != "Cn"]
-        self.assertGreater(len(known), 200000)
+        self.assertGreater(len(known), 140000)
         self.compare([f"a{c}b {c} 5{c}\u03a3 {c}5 {c}{c}".encode() for c in every], ("english", "basic", "plain"))
         self.compare([f"a{c}b{c}{c}\u200d{c}\u1100".encode() for c in known], ("split", "plain-split"))
 
@@ -145,6 +146,36 @@ class Edits(unittest.TestCase):
                 self.assertEqual(length - dels + ins, len(units(hyp)))
 
 
+class Pcg32:
+    """O'Neill's PCG-XSH-RR 64/32, on stream 54."""
+
+    def __init__(self, seed: int):
+        self.state = 0
+        self.draw()
+        self.state = (self.state + seed) % 2**64
+        self.draw()
+
+    def draw(self) -> int:
+        old = self.state
+        self.state = (old * 6364136223846793005 + (54 << 1 | 1)) % 2**64
+        mixed, by = ((old >> 18 ^ old) >> 27) % 2**32, old >> 59
+        return (mixed >> by | mixed << 32 - by) % 2**32
+
+    def below(self, n: int) -> int:
+        while True:
+            r = self.draw()
+            if r >= 2**32 % n:
+                return r % n
+
+
+def python_interval(edits: list, words: list, resamples: int, seed: int, percentiles: list):
+    random32, n, rates = Pcg32(seed), len(edits), []
+    for _ in range(resamples):
+        at = [random32.below(n) for _ in range(n)]
+        rates.append(sum(edits[i] for i in at) / sum(words[i] for i in at))
+    return numpy.percentile(rates, percentiles)
+
+
 class Resampling(unittest.TestCase):
     def setUp(self):
         rng = numpy.random.default_rng(3)
@@ -165,6 +196,13 @@ class Resampling(unittest.TestCase):
         width = want[1] - want[0]
         self.assertLess(abs(low - want[0]), 0.02 * width)
         self.assertLess(abs(high - want[1]), 0.02 * width)
+
+    def test_generator(self):
+        first = Pcg32(42)
+        self.assertEqual([first.draw() for _ in range(3)], [0xA15C02B7, 0x7B47F409, 0xBA1D3330])  # pcg32-demo's
+        want = python_interval(self.a, self.words, 300, 42, [2.5, 97.5])
+        got = list(map(float, ask("interval", self.records((self.a, self.words)), "300", "42").split()))
+        self.assertLess(abs(got - want).max(), 1e-12)
 
     def test_seed_settles_everything(self):
         records = self.records((self.a, self.words))
