@@ -28,6 +28,7 @@ ARROWS = {
     "shrink": {"api", "base", "nn", "token", "model"},
     "report": {"api", "base", "nn", "token", "model"},
     "out": {"api", "base", "token", "report"},
+    "score": {"api", "base", "token"},
     "sotto": {"api", "base", "nn", "audio", "token", "model", "text", "vad", "report", "out"},
     "common": {"api"},
     "server": {"api", "common"},
