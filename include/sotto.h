@@ -491,6 +491,62 @@ SOTTO_API SOTTO_MUST_USE sotto_status sotto_report_write(sotto_model *model, con
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_bench_write(sotto_model *model, int32_t rounds, char **out,
                                                         sotto_error *err);
 
+/* ---- scoring -------------------------------------------------------------------------------------------------- */
+
+/* Whisper's normaliser for the language (a code): English's own for "en", the basic one else, and the basic one with
+ * characters as words for "zh" and "ja". The caller frees *out with sotto_string_free. Any thread. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_normalise(const char *text, const char *language, char **out,
+                                                            sotto_error *err);
+
+/* Fewest edits from a reference to a hypothesis, both normalised. */
+typedef struct sotto_edits {
+    uint64_t words; /* of the reference */
+    uint64_t substitutions, deletions, insertions;
+    uint64_t characters; /* of the reference, blanks between words included */
+    uint64_t character_edits;
+} sotto_edits;
+
+/* Normalises both texts and counts the edits between them. Any thread. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_edits(const char *reference, const char *hypothesis,
+                                                        const char *language, sotto_edits *out, sotto_error *err);
+
+/* An error rate and its 95 % interval. 0.05 is 5 %. */
+typedef struct sotto_interval {
+    double value, low, high;
+} sotto_interval;
+
+/* Of `n` utterances with edits[i] edits of words[i] reference words: the sum of the one over the sum of the other, and
+ * the bootstrap's interval over utterances. The same seed gives the same interval. Any thread. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_interval(const uint64_t *edits, const uint64_t *words, size_t n,
+                                                           uint64_t seed, sotto_interval *out, sotto_error *err);
+
+/* Two systems on the same utterances: error rate of the first less that of the second, the 95 % interval of that, and
+ * how often chance alone makes a difference as large (two-sided). */
+typedef struct sotto_paired {
+    double difference, low, high, p;
+} sotto_paired;
+
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_paired(const uint64_t *edits, const uint64_t *base_edits,
+                                                         const uint64_t *words, size_t n, uint64_t seed,
+                                                         sotto_paired *out, sotto_error *err);
+
+/* ---- shrinking ------------------------------------------------------------------------------------------------ */
+
+typedef struct sotto_shrink_options {
+    size_t size;
+    const char *calibration; /* audio file, or folder with audio files, for terms that calibrate; NULL = none */
+    int32_t threads;         /* 0 = as sotto_model_options.threads */
+} sotto_shrink_options;
+
+SOTTO_API void sotto_shrink_options_default(sotto_shrink_options *options);
+
+/* Makes of the model at `model` a smaller one in the file `out_path`, which sotto_model_open opens. `spec` is a list of
+ * terms between commas; "none" or "" changes nothing. *report is a JSON object of what is left, tensor by tensor, for
+ * sotto_string_free; `report` and `options` may be NULL. Blocks. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_shrink(const char *model, const char *spec,
+                                                   const sotto_shrink_options *options, const char *out_path,
+                                                   char **report, sotto_error *err);
+
 SOTTO_API void sotto_string_free(char *string);
 
 #ifdef __cplusplus
