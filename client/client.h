@@ -40,6 +40,7 @@ int command_live(int argc, char **argv);
 int command_devices(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_shrink(int argc, char **argv);
+int command_study(int argc, char **argv);
 
 /* ---- interruption --------------------------------------------------------------------------------------------- */
 

@@ -23,6 +23,7 @@ static const struct {
     {"live", command_live, "captions while someone speaks"},
     {"bench", command_bench, "time a model stage by stage beside what the machine can do"},
     {"shrink", command_shrink, "make a smaller model of one"},
+    {"study", command_study, "shrink models, transcribe labelled speech, keep the results"},
     {"devices", command_devices, "list the microphones"},
     {"version", command_version, "print the version and what it was built with"},
     {"help", command_help, "print this text, or the help of a command"},

@@ -496,6 +496,45 @@ SOTTO_API SOTTO_MUST_USE sotto_status sotto_report_write(sotto_model *model, con
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_bench_write(sotto_model *model, int32_t rounds, char **out,
                                                         sotto_error *err);
 
+/* ---- scoring -------------------------------------------------------------------------------------------------- */
+
+/* Whisper's normaliser for the language (a code): English's own for "en", the basic one else, and the basic one with
+ * characters as words for "zh" and "ja". The caller frees *out with sotto_string_free. Any thread. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_normalise(const char *text, const char *language, char **out,
+                                                            sotto_error *err);
+
+/* Fewest edits from a reference to a hypothesis, both normalised. */
+typedef struct sotto_edits {
+    uint64_t words; /* of the reference */
+    uint64_t substitutions, deletions, insertions;
+    uint64_t characters; /* of the reference, blanks between words included */
+    uint64_t character_edits;
+} sotto_edits;
+
+/* Normalises both texts and counts the edits between them. Any thread. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_edits(const char *reference, const char *hypothesis,
+                                                        const char *language, sotto_edits *out, sotto_error *err);
+
+/* An error rate and its 95 % interval. 0.05 is 5 %. */
+typedef struct sotto_interval {
+    double value, low, high;
+} sotto_interval;
+
+/* Of `n` utterances with edits[i] edits of words[i] reference words: the sum of the one over the sum of the other, and
+ * the bootstrap's interval over utterances. The same seed gives the same interval. Any thread. */
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_interval(const uint64_t *edits, const uint64_t *words, size_t n,
+                                                           uint64_t seed, sotto_interval *out, sotto_error *err);
+
+/* Two systems on the same utterances: error rate of the first less that of the second, the 95 % interval of that, and
+ * how often chance alone makes a difference as large (two-sided). */
+typedef struct sotto_paired {
+    double difference, low, high, p;
+} sotto_paired;
+
+SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_paired(const uint64_t *edits, const uint64_t *base_edits,
+                                                         const uint64_t *words, size_t n, uint64_t seed,
+                                                         sotto_paired *out, sotto_error *err);
+
 /* ---- shrinking ------------------------------------------------------------------------------------------------- */
 
 /* Makes smaller models of one: fewer bits, parameters, layers or tokens, as a spec of terms separated by commas asks

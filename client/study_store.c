@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT
+ * Plans, utterances and results into SQLite, and back for lists (study_store.h). */
+#include "study_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "models.h"
+#include "options.h"
+
+#define SCHEMA_VERSION "1"
+
+/* `half`: 'choose' or 'report', by speaker. configurations.spec: 'none' is the model as it is. error: why it could not
+ * be made or heard. runs.wall_seconds, peak_rss_bytes and energy_joules are NULL where the pass was interrupted: they
+ * are of a whole one only; energy also where the machine does not tell. runs' counters are sums over the utterances;
+ * tokens are the decoded ones; multiply_adds have products of activations (attention scores) in them, by_part has not.
+ * pending: counters of utterances of a run that is not finished. */
+static const char schema[] =
+    "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT);"
+    "CREATE TABLE IF NOT EXISTS sets(name TEXT PRIMARY KEY, path TEXT, utterances INT, audio_seconds REAL,"
+    " reference_words INT);"
+    "CREATE TABLE IF NOT EXISTS utterances(set_name TEXT, id TEXT, speaker TEXT, language TEXT, seconds REAL,"
+    " reference TEXT, words INT, characters INT, half TEXT, PRIMARY KEY(set_name, id));"
+    "CREATE TABLE IF NOT EXISTS configurations(id INTEGER PRIMARY KEY, model TEXT, spec TEXT, parameters INT,"
+    " nonzero INT, bits INT, file_bytes INT, resident_bytes INT, shrink_seconds REAL, load_seconds REAL,"
+    " shrink_report TEXT, error TEXT, UNIQUE(model, spec));"
+    "CREATE TABLE IF NOT EXISTS runs(configuration INT, set_name TEXT, finished INT, wall_seconds REAL,"
+    " encoder_seconds REAL, decoder_seconds REAL, audio_seconds REAL, multiply_adds INT, encoder_multiply_adds INT,"
+    " decoder_multiply_adds INT, decoder_steps INT, tokens INT, windows INT, peak_rss_bytes INT, energy_joules REAL,"
+    " by_part TEXT, PRIMARY KEY(configuration, set_name));"
+    "CREATE TABLE IF NOT EXISTS results(configuration INT, set_name TEXT, utterance TEXT, text TEXT, words INT,"
+    " substitutions INT, deletions INT, insertions INT, characters INT, character_edits INT, audio_seconds REAL,"
+    " PRIMARY KEY(configuration, set_name, utterance)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS pending(configuration INT, set_name TEXT, utterance TEXT, counts TEXT,"
+    " PRIMARY KEY(configuration, set_name, utterance)) WITHOUT ROWID;";
+
+struct study_store {
+    sqlite3 *db;
+    char *path;
+    int lock; /* the file once more, held with flock; closed after the database, whose own locks would go with it */
+};
+
+/* ---- statements -------------------------------------------------------------------------------------------------- */
+
+static sotto_status fail(study_store *s, sotto_error *err)
+{
+    return options_fail(err, SOTTO_EIO, "the database %.300s: %s", s->path, sqlite3_errmsg(s->db));
+}
+
+static sotto_status execute(study_store *s, const char *sql, sotto_error *err)
+{
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? SOTTO_OK : fail(s, err);
+}
+
+/* Binds values by letter, in order: i int64_t, r double, t text; unknown numbers (i below 0, r NAN) and texts (NULL)
+ * are NULL. Texts must live until the statement is done. */
+static sqlite3_stmt *prepare(study_store *s, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *q = NULL;
+    va_list args;
+    if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK) return NULL;
+    va_start(args, types);
+    for (int i = 1; *types; i++, types++) {
+        if (*types == 'i') {
+            const int64_t v = va_arg(args, int64_t);
+            if (v >= 0) sqlite3_bind_int64(q, i, v);
+        } else if (*types == 'r') {
+            const double v = va_arg(args, double);
+            if (!isnan(v)) sqlite3_bind_double(q, i, v);
+        } else {
+            sqlite3_bind_text(q, i, va_arg(args, const char *), -1, SQLITE_STATIC);
+        }
+    }
+    va_end(args);
+    return q;
+}
+
+/* Steps a statement without rows and ends it; NULL is a statement that could not be prepared. */
+static sotto_status finish(study_store *s, sqlite3_stmt *q, sotto_error *err)
+{
+    if (!q || sqlite3_step(q) != SQLITE_DONE) {
+        const sotto_status st = fail(s, err);
+        sqlite3_finalize(q);
+        return st;
+    }
+    sqlite3_finalize(q);
+    return SOTTO_OK;
+}
+
+#define RUN(s, err, sql, ...) finish(s, prepare(s, sql, __VA_ARGS__), err)
+
+/* The next row, or false: at the end, or with *st set. */
+static bool next(study_store *s, sqlite3_stmt *q, sotto_status *st, sotto_error *err)
+{
+    const int code = q ? sqlite3_step(q) : SQLITE_ERROR;
+    if (code != SQLITE_ROW && code != SQLITE_DONE) *st = fail(s, err);
+    return code == SQLITE_ROW;
+}
+
+static const char *column_text(sqlite3_stmt *q, int i)
+{
+    const unsigned char *t = sqlite3_column_text(q, i);
+    return t ? (const char *)t : "";
+}
+
+static int64_t column_number(sqlite3_stmt *q, int i)
+{
+    return sqlite3_column_type(q, i) == SQLITE_NULL ? -1 : sqlite3_column_int64(q, i);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------
+ */
+
+static sotto_status take_lock(study_store *s, sotto_error *err)
+{
+    s->lock = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (s->lock < 0)
+        return options_fail(err, SOTTO_EIO, "the database %.300s cannot be opened: %s", s->path, strerror(errno));
+    if (flock(s->lock, LOCK_EX | LOCK_NB) != 0)
+        return options_fail(err, SOTTO_EIO, "the database %.300s is in use by another run", s->path);
+    return SOTTO_OK;
+}
+
+static sotto_status check_version(study_store *s, sotto_error *err)
+{
+    sqlite3_stmt *q = prepare(s, "SELECT value FROM meta WHERE key = 'schema_version'", "");
+    sotto_status st = SOTTO_OK;
+    if (!next(s, q, &st, err) && st == SOTTO_OK)
+        st = options_fail(err, SOTTO_EFORMAT, "%.300s is no database of a study", s->path);
+    else if (st == SOTTO_OK && strcmp(column_text(q, 0), SCHEMA_VERSION) != 0)
+        st = options_fail(err, SOTTO_EFORMAT, "%.300s has schema version %.20s; " SCHEMA_VERSION " was expected",
+                          s->path, column_text(q, 0));
+    sqlite3_finalize(q);
+    return st;
+}
+
+static sotto_status open_database(study_store *s, bool reading, sotto_error *err)
+{
+    sotto_status st;
+    if (reading && access(s->path, R_OK) != 0)
+        return options_fail(err, SOTTO_ENOTFOUND, "the database %.300s cannot be read: %s", s->path, strerror(errno));
+    if (!reading && (st = take_lock(s, err)) != SOTTO_OK) return st;
+    const int how = reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    if (sqlite3_open_v2(s->path, &s->db, how | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) return fail(s, err);
+    sqlite3_busy_timeout(s->db, 10000);
+    if (!reading) {
+        /* WAL: a reader sees the last commit while a run writes. NORMAL: a killed process loses no commit, a power cut
+         * may lose the last ones. */
+        if ((st = execute(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", err)) != SOTTO_OK ||
+            (st = execute(s, "BEGIN", err)) != SOTTO_OK || (st = execute(s, schema, err)) != SOTTO_OK ||
+            (st = execute(s, "INSERT OR IGNORE INTO meta VALUES('schema_version', '" SCHEMA_VERSION "')", err)) !=
+                SOTTO_OK ||
+            (st = execute(s, "COMMIT", err)) != SOTTO_OK)
+            return st;
+    }
+    return check_version(s, err);
+}
+
+sotto_status study_store_open(study_store **out, const char *path, bool reading, sotto_error *err)
+{
+    study_store *s = calloc(1, sizeof *s);
+    sotto_status st;
+    *out = NULL;
+    if (!s) return options_fail(err, SOTTO_ENOMEM, "out of memory: database");
+    s->lock = -1;
+    if (!(s->path = strdup(path)))
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: database");
+    else
+        st = open_database(s, reading, err);
+    if (st == SOTTO_OK)
+        *out = s;
+    else
+        study_store_close(s);
+    return st;
+}
+
+void study_store_close(study_store *s)
+{
+    if (!s) return;
+    /* One file again, which is read without writing beside it; fails where somebody reads, which does no harm. */
+    if (s->lock >= 0 && s->db) execute(s, "PRAGMA journal_mode=DELETE", NULL);
+    sqlite3_close(s->db);
+    if (s->lock >= 0) close(s->lock);
+    free(s->path);
+    free(s);
+}
+
+/* ---- plans --------------------------------------------------------------------------------------------------------
+ */
+
+sotto_status study_store_halves(study_store *s, study_set *sets, size_t n, sotto_error *err)
+{
+    sqlite3_stmt *q = prepare(s, "SELECT DISTINCT speaker, half FROM utterances", "");
+    sotto_status st = SOTTO_OK;
+    while (next(s, q, &st, err))
+        for (size_t k = 0; k < n; k++)
+            for (size_t i = 0; i < sets[k].n; i++)
+                if (strcmp(sets[k].utterances[i].speaker, column_text(q, 0)) == 0)
+                    sets[k].utterances[i].half = strcmp(column_text(q, 1), "choose") == 0 ? STUDY_CHOOSE : STUDY_REPORT;
+    sqlite3_finalize(q);
+    return st;
+}
+
+/* Writes key and value, or, where the key has a value, expects the same. */
+static sotto_status settle(study_store *s, const char *key, const char *value, sotto_error *err)
+{
+    sqlite3_stmt *q = prepare(s, "SELECT value FROM meta WHERE key = ?", "t", key);
+    sotto_status st = SOTTO_OK;
+    const bool is_there = next(s, q, &st, err);
+    if (is_there && strcmp(column_text(q, 0), value) != 0)
+        st = options_fail(err, SOTTO_EINVAL,
+                          "%.300s was measured with %s %.60s and the plan says %.60s; another --database was expected",
+                          s->path, key, column_text(q, 0), value);
+    sqlite3_finalize(q);
+    return st != SOTTO_OK || is_there ? st : RUN(s, err, "INSERT INTO meta VALUES(?, ?)", "tt", key, value);
+}
+
+static sotto_status other_set(const study_store *s, const study_set *set, const char *what, sotto_error *err)
+{
+    return options_fail(
+        err, SOTTO_EINVAL,
+        "set %.60s: %.200s is not what %.200s was measured on (%.100s); another --database was expected", set->name,
+        set->path, s->path, what);
+}
+
+static sotto_status check_set(study_store *s, const study_set *set, int64_t n, sotto_error *err)
+{
+    sotto_status st = SOTTO_OK;
+    if (n != (int64_t)set->n) return other_set(s, set, "another number of utterances", err);
+    for (size_t i = 0; i < set->n && st == SOTTO_OK; i++) {
+        const study_utterance *u = &set->utterances[i];
+        sqlite3_stmt *q =
+            prepare(s, "SELECT 1 FROM utterances WHERE set_name = ? AND id = ? AND reference = ? AND language = ?",
+                    "tttt", set->name, u->id, u->reference, u->language);
+        if (!next(s, q, &st, err) && st == SOTTO_OK) st = other_set(s, set, u->id, err);
+        sqlite3_finalize(q);
+    }
+    return st;
+}
+
+static sotto_status write_set(study_store *s, const study_set *set, sotto_error *err)
+{
+    sqlite3_stmt *q = prepare(s, "SELECT utterances FROM sets WHERE name = ?", "t", set->name);
+    sotto_status st = SOTTO_OK;
+    const bool is_there = next(s, q, &st, err);
+    const int64_t n = is_there ? column_number(q, 0) : 0;
+    sqlite3_finalize(q);
+    if (st != SOTTO_OK) return st;
+    if (is_there) return check_set(s, set, n, err);
+    st = RUN(s, err, "INSERT INTO sets VALUES(?, ?, ?, ?, ?)", "ttiri", set->name, set->path, (int64_t)set->n,
+             set->seconds, (int64_t)set->words);
+    for (size_t i = 0; i < set->n && st == SOTTO_OK; i++) {
+        const study_utterance *u = &set->utterances[i];
+        st = RUN(s, err, "INSERT INTO utterances VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)", "ttttrtiit", set->name, u->id,
+                 u->speaker, u->language, u->seconds, u->reference, (int64_t)u->words, (int64_t)u->characters,
+                 study_half_name(u->half));
+    }
+    return st;
+}
+
+static sotto_status write_configuration(study_store *s, const study_plan *plan, study_configuration *c,
+                                        sotto_error *err)
+{
+    const char *model = plan->models[c->model].name;
+    sotto_status st =
+        RUN(s, err, "INSERT OR IGNORE INTO configurations(model, spec) VALUES(?, ?)", "tt", model, c->spec);
+    if (st != SOTTO_OK) return st;
+    sqlite3_stmt *q = prepare(s, "SELECT id FROM configurations WHERE model = ? AND spec = ?", "tt", model, c->spec);
+    if (next(s, q, &st, err)) c->id = column_number(q, 0);
+    sqlite3_finalize(q);
+    return st;
+}
+
+static sotto_status write_meta(study_store *s, const study_plan *plan, const char *machine, sotto_error *err)
+{
+    const char *precision = sotto_precision_name(models_precision(plan->precision));
+    char seed[24];
+    sotto_status st;
+    snprintf(seed, sizeof seed, "%" PRIu64, plan->seed);
+    if ((st = settle(s, "seed", seed, err)) != SOTTO_OK ||
+        (st = settle(s, "precision", precision ? precision : "auto", err)) != SOTTO_OK ||
+        (st = settle(s, "decode", plan->fallback ? "fallback" : "greedy", err)) != SOTTO_OK ||
+        (st = settle(s, "calibration", plan->calibration ? plan->calibration : "none", err)) != SOTTO_OK)
+        return st;
+    return RUN(s, err,
+               "INSERT OR REPLACE INTO meta VALUES('plan', ?), ('machine', ?), ('sotto_version', ?), ('build', ?)",
+               "tttt", plan->text, machine, sotto_version(), sotto_build_info());
+}
+
+sotto_status study_store_begin(study_store *s, study_plan *plan, const char *machine, sotto_error *err)
+{
+    sotto_status st = execute(s, "BEGIN IMMEDIATE", err);
+    if (st != SOTTO_OK) return st;
+    st = write_meta(s, plan, machine, err);
+    for (size_t i = 0; i < plan->n_sets && st == SOTTO_OK; i++) st = write_set(s, &plan->sets[i], err);
+    for (size_t i = 0; i < plan->n && st == SOTTO_OK; i++)
+        st = write_configuration(s, plan, &plan->configurations[i], err);
+    if (st == SOTTO_OK) return execute(s, "COMMIT", err);
+    execute(s, "ROLLBACK", NULL);
+    return st;
+}
+
+sotto_status study_store_facts(study_store *s, int64_t id, const study_facts *f, sotto_error *err)
+{
+    return RUN(s, err,
+               "UPDATE configurations SET parameters = ?, nonzero = ?, bits = ?, file_bytes = ?, resident_bytes = ?,"
+               " shrink_seconds = ?, load_seconds = ?, shrink_report = ?, error = ? WHERE id = ?",
+               "iiiiirrtti", f->parameters, f->nonzero, f->bits, f->file_bytes, f->resident_bytes, f->shrink_s,
+               f->load_s, f->shrink_report, f->error, id);
+}
+
+/* ---- counters as JSON ----------------------------------------------------------------------------------------------
+ */
+
+/* Fields of sotto_counts that a run adds up. */
+#define COUNTED(X) X(windows) X(decoder_steps) X(tokens_decoded)
+
+static char *counts_write(const sotto_counts *c)
+{
+    json_t *o = json_object(), *parts = json_array(), *mixes = json_array(), *stages = json_array();
+#define X(field) json_object_set_new(o, #field, json_integer((json_int_t)c->field));
+    COUNTED(X)
+#undef X
+    for (int i = 0; i < SOTTO_PART_COUNT; i++)
+        json_array_append_new(parts, json_integer((json_int_t)c->multiply_adds[i]));
+    for (int i = 0; i < SOTTO_MIX_COUNT; i++)
+        json_array_append_new(mixes, json_integer((json_int_t)c->mix_multiply_adds[i]));
+    for (int i = 0; i < SOTTO_STAGE_COUNT; i++) json_array_append_new(stages, json_real(c->stage_s[i]));
+    json_object_set_new(o, "parts", parts);
+    json_object_set_new(o, "mixes", mixes);
+    json_object_set_new(o, "stages", stages);
+    char *text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return text;
+}
+
+static void counts_read(sotto_counts *c, const char *text)
+{
+    json_t *o = json_loads(text, 0, NULL);
+    const json_t *parts = json_object_get(o, "parts"), *mixes = json_object_get(o, "mixes"),
+                 *stages = json_object_get(o, "stages");
+    *c = (sotto_counts){0};
+#define X(field) c->field = (uint64_t)json_integer_value(json_object_get(o, #field));
+    COUNTED(X)
+#undef X
+    for (size_t i = 0; i < SOTTO_PART_COUNT; i++)
+        c->multiply_adds[i] = (uint64_t)json_integer_value(json_array_get(parts, i));
+    for (size_t i = 0; i < SOTTO_MIX_COUNT; i++)
+        c->mix_multiply_adds[i] = (uint64_t)json_integer_value(json_array_get(mixes, i));
+    for (size_t i = 0; i < SOTTO_STAGE_COUNT; i++) c->stage_s[i] = json_number_value(json_array_get(stages, i));
+    json_decref(o);
+}
+
+/* {"conv": {"parameters": …, "multiply_adds": …}, …} */
+static char *parts_write(const study_run_figures *f)
+{
+    json_t *o = json_object();
+    for (int p = 0; p < SOTTO_PART_COUNT; p++)
+        json_object_set_new(o, sotto_part_name(p),
+                            json_pack("{s:I, s:I}", "parameters", (json_int_t)f->part_parameters[p], "multiply_adds",
+                                      (json_int_t)f->counts.multiply_adds[p]));
+    char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(o);
+    return text;
+}
+
+/* ---- runs and results ----------------------------------------------------------------------------------------------
+ */
+
+static size_t find_utterance(const study_set *set, const char *id)
+{
+    size_t i = 0;
+    while (i < set->n && strcmp(set->utterances[i].id, id) != 0) i++;
+    return i;
+}
+
+static void take_state(study_state *state, sqlite3_stmt *q, const study_set *set)
+{
+    sotto_counts one;
+    const size_t i = find_utterance(set, column_text(q, 0));
+    if (i == set->n) return;
+    state->done[i] = true;
+    state->n_done++;
+    state->edits += (uint64_t)column_number(q, 1);
+    state->words += (uint64_t)column_number(q, 2);
+    state->seconds += set->utterances[i].seconds;
+    if (sqlite3_column_type(q, 3) == SQLITE_NULL) return;
+    counts_read(&one, column_text(q, 3));
+    sotto_counts_add(&state->counts, &one);
+}
+
+sotto_status study_store_state(study_store *s, int64_t id, const study_set *set, study_state *state, sotto_error *err)
+{
+    sotto_status st = SOTTO_OK;
+    *state = (study_state){.done = calloc(set->n + 1, sizeof *state->done)};
+    if (!state->done) return options_fail(err, SOTTO_ENOMEM, "out of memory: results");
+    sqlite3_stmt *q =
+        prepare(s, "SELECT finished FROM runs WHERE configuration = ? AND set_name = ?", "it", id, set->name);
+    if (next(s, q, &st, err)) state->finished = column_number(q, 0) == 1;
+    sqlite3_finalize(q);
+    if (st != SOTTO_OK) return st;
+    q = prepare(
+        s,
+        "SELECT utterance, substitutions + deletions + insertions, words, counts FROM results LEFT JOIN pending"
+        " USING(configuration, set_name, utterance) WHERE configuration = ? AND set_name = ? ORDER BY utterance",
+        "it", id, set->name);
+    while (next(s, q, &st, err)) take_state(state, q, set);
+    sqlite3_finalize(q);
+    return st;
+}
+
+sotto_status study_store_run(study_store *s, int64_t id, const study_set *set, sotto_error *err)
+{
+    return RUN(s, err, "INSERT OR IGNORE INTO runs(configuration, set_name, finished) VALUES(?, ?, 0)", "it", id,
+               set->name);
+}
+
+sotto_status study_store_result(study_store *s, int64_t id, const study_set *set, const study_utterance *u,
+                                const char *text, const sotto_edits *e, const sotto_counts *counts, sotto_error *err)
+{
+    char *json = counts_write(counts);
+    sotto_status st;
+    if (!json) return options_fail(err, SOTTO_ENOMEM, "out of memory: counters");
+    if ((st = execute(s, "BEGIN IMMEDIATE", err)) == SOTTO_OK) {
+        st = RUN(s, err, "INSERT INTO results VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "itttiiiiiir", id, set->name,
+                 u->id, text, (int64_t)e->words, (int64_t)e->substitutions, (int64_t)e->deletions,
+                 (int64_t)e->insertions, (int64_t)e->characters, (int64_t)e->character_edits, u->seconds);
+        if (st == SOTTO_OK)
+            st = RUN(s, err, "INSERT INTO pending VALUES(?, ?, ?, ?)", "ittt", id, set->name, u->id, json);
+        if (st == SOTTO_OK)
+            st = execute(s, "COMMIT", err);
+        else
+            execute(s, "ROLLBACK", NULL);
+    }
+    free(json);
+    return st;
+}
+
+static bool is_encoder(int part)
+{
+    return part == SOTTO_PART_CONV || part == SOTTO_PART_ENCODER_POSITIONS || part == SOTTO_PART_ENCODER_ATTENTION ||
+           part == SOTTO_PART_ENCODER_MLP || part == SOTTO_PART_ENCODER_NORM;
+}
+
+static sotto_status write_figures(study_store *s, int64_t id, const study_set *set, const study_run_figures *f,
+                                  const char *parts, sotto_error *err)
+{
+    const sotto_counts *c = &f->counts;
+    uint64_t encoder = c->mix_multiply_adds[SOTTO_MIX_ENCODER];
+    uint64_t decoder = c->mix_multiply_adds[SOTTO_MIX_DECODER_SELF] + c->mix_multiply_adds[SOTTO_MIX_DECODER_CROSS];
+    for (int p = 0; p < SOTTO_PART_COUNT; p++) *(is_encoder(p) ? &encoder : &decoder) += c->multiply_adds[p];
+    return RUN(s, err, "INSERT OR REPLACE INTO runs VALUES(?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "itrrrriiiiiiirt", id, set->name, f->wall_s, c->stage_s[SOTTO_STAGE_ENCODER],
+               c->stage_s[SOTTO_STAGE_PREFILL] + c->stage_s[SOTTO_STAGE_DECODE], set->seconds,
+               (int64_t)(encoder + decoder), (int64_t)encoder, (int64_t)decoder, (int64_t)c->decoder_steps,
+               (int64_t)c->tokens_decoded, (int64_t)c->windows, f->peak_rss_bytes, f->joules, parts);
+}
+
+sotto_status study_store_finish(study_store *s, int64_t id, const study_set *set, const study_run_figures *f,
+                                sotto_error *err)
+{
+    char *parts = parts_write(f);
+    sotto_status st;
+    if (!parts) return options_fail(err, SOTTO_ENOMEM, "out of memory: counters");
+    if ((st = execute(s, "BEGIN IMMEDIATE", err)) == SOTTO_OK) {
+        st = write_figures(s, id, set, f, parts, err);
+        if (st == SOTTO_OK)
+            st = RUN(s, err, "DELETE FROM pending WHERE configuration = ? AND set_name = ?", "it", id, set->name);
+        if (st == SOTTO_OK)
+            st = execute(s, "COMMIT", err);
+        else
+            execute(s, "ROLLBACK", NULL);
+    }
+    free(parts);
+    return st;
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------------------
+ */
+
+/* Edits and words of a run, two arrays in one allocation, sorted by utterance; n = 0 and NULL where nothing is there.
+ */
+static sotto_status read_edits(study_store *s, int64_t id, const char *set, uint64_t **out, size_t *n, sotto_error *err)
+{
+    sqlite3_stmt *q =
+        prepare(s,
+                "SELECT substitutions + deletions + insertions, words, count(*) OVER () FROM results WHERE"
+                " configuration = ? AND set_name = ? ORDER BY utterance",
+                "it", id, set);
+    sotto_status st = SOTTO_OK;
+    size_t at = 0;
+    *out = NULL;
+    *n = 0;
+    while (st == SOTTO_OK && next(s, q, &st, err)) {
+        if (!*out) {
+            *n = (size_t)column_number(q, 2);
+            *out = calloc(2 * *n, sizeof **out);
+        }
+        if (!*out) {
+            st = options_fail(err, SOTTO_ENOMEM, "out of memory: results");
+            break;
+        }
+        (*out)[at] = (uint64_t)column_number(q, 0);
+        (*out)[*n + at++] = (uint64_t)column_number(q, 1);
+    }
+    sqlite3_finalize(q);
+    return st;
+}
+
+static sotto_status read_row(study_store *s, sqlite3_stmt *q, bool (*take)(const study_row *row, void *user),
+                             void *user, bool *go_on, sotto_error *err)
+{
+    uint64_t *own = NULL, *base = NULL;
+    size_t n_base = 0;
+    study_row row = {.configuration = column_number(q, 0),
+                     .model = column_text(q, 1),
+                     .spec = column_text(q, 2),
+                     .error = (const char *)sqlite3_column_text(q, 3),
+                     .set = (const char *)sqlite3_column_text(q, 4),
+                     .parameters = column_number(q, 5),
+                     .nonzero = column_number(q, 6),
+                     .bits = column_number(q, 7),
+                     .file_bytes = column_number(q, 8),
+                     .wall_s = sqlite3_column_type(q, 9) == SQLITE_NULL ? NAN : sqlite3_column_double(q, 9),
+                     .audio_s = sqlite3_column_double(q, 10)};
+    sotto_status st = SOTTO_OK;
+    if (row.set) st = read_edits(s, row.configuration, row.set, &own, &row.n, err);
+    if (st == SOTTO_OK && row.set && column_number(q, 11) >= 0)
+        st = read_edits(s, column_number(q, 11), row.set, &base, &n_base, err);
+    if (st == SOTTO_OK) {
+        row.edits = own;
+        row.words = own ? own + row.n : NULL;
+        row.base_edits = n_base == row.n ? base : NULL;
+        *go_on = take(&row, user);
+    }
+    free(own);
+    free(base);
+    return st;
+}
+
+sotto_status study_store_rows(study_store *s, bool (*take)(const study_row *row, void *user), void *user,
+                              sotto_error *err)
+{
+    sqlite3_stmt *q =
+        prepare(s,
+                "SELECT c.id, c.model, c.spec, c.error, r.set_name, c.parameters, c.nonzero, c.bits,"
+                " c.file_bytes, r.wall_seconds, r.audio_seconds, b.configuration FROM configurations c"
+                " LEFT JOIN runs r ON r.configuration = c.id AND r.finished = 1"
+                " LEFT JOIN configurations n ON n.model = c.model AND n.spec = 'none' AND n.id != c.id"
+                " LEFT JOIN runs b ON b.configuration = n.id AND b.set_name = r.set_name AND b.finished = 1"
+                " WHERE r.finished = 1 OR c.error IS NOT NULL ORDER BY c.id, r.set_name",
+                "");
+    sotto_status st = SOTTO_OK;
+    bool go_on = true;
+    while (go_on && st == SOTTO_OK && next(s, q, &st, err)) st = read_row(s, q, take, user, &go_on, err);
+    sqlite3_finalize(q);
+    return st;
+}
+
+uint64_t study_store_meta_number(study_store *s, const char *key, uint64_t fallback)
+{
+    sqlite3_stmt *q = prepare(s, "SELECT value FROM meta WHERE key = ?", "t", key);
+    sotto_status st = SOTTO_OK;
+    int64_t v;
+    if (next(s, q, &st, NULL) && options_parse_int(column_text(q, 0), &v) && v >= 0) fallback = (uint64_t)v;
+    sqlite3_finalize(q);
+    return fallback;
+}
