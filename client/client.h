@@ -39,6 +39,8 @@ int command_transcribe(int argc, char **argv);
 int command_live(int argc, char **argv);
 int command_devices(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_study(int argc, char **argv);
+int command_study_report(int argc, char **argv); /* of study.c's table */
 
 /* ---- interruption --------------------------------------------------------------------------------------------- */
 

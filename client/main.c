@@ -22,6 +22,7 @@ static const struct {
     {"transcribe", command_transcribe, "turn recordings into text"},
     {"live", command_live, "captions while someone speaks"},
     {"bench", command_bench, "time a model stage by stage beside what the machine can do"},
+    {"study", command_study, "shrink models, transcribe labelled speech, keep the results"},
     {"devices", command_devices, "list the microphones"},
     {"version", command_version, "print the version and what it was built with"},
     {"help", command_help, "print this text, or the help of a command"},

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * A study's database in memory, and the figures made of it. Path of the data: study_read.c (rows of the database) ->
  * study_rate.c (error rates with intervals) -> study_table.c (a row a configuration and set), study_findings.c,
- * study_answers.c, study_question.c (JSON) -> study_report.c (files). */
+ * study_parts.c, study_answers.c, study_question.c
+ * (JSON) -> study_report.c (files). */
 #ifndef SOTTO_CLIENT_STUDY_FIGURES_H
 #define SOTTO_CLIENT_STUDY_FIGURES_H
 
@@ -145,6 +146,8 @@ json_t *report_known(int64_t n);   /* null for what is not positive: unknown */
 json_t *report_text(const char *s); /* null for NULL */
 json_t *report_interval_json(report_interval v);
 double report_ratio(double a, double b); /* NAN for b = 0 */
+double report_number(const json_t *o, const char *key);      /* NAN where there is none */
+const char *report_string(const json_t *o, const char *key); /* "" where there is none */
 
 /* Members of results.json. NULL, or *ok false: out of memory. */
 json_t *report_rows(const report_table *t, bool *ok);          /* a row a configuration and set */
@@ -153,7 +156,7 @@ json_t *report_sets(const report_table *t, bool *ok);          /* study_findings
 json_t *report_headline(const report_table *t, bool *ok);      /* smallest files, and what they cost */
 json_t *report_conditions(const report_table *t, bool *ok);    /* error rates by kind of speech */
 json_t *report_sensitivity(const report_table *t, bool *ok);   /* what changing one part alone costs */
-json_t *report_parts(const report_table *t, bool *ok);         /* study_answers.c */
+json_t *report_parts(const report_table *t, bool *ok);         /* study_parts.c */
 /* Answers from the members above. */
 json_t *report_hypotheses(const report_table *t, const json_t *parts, const json_t *headline, const json_t *conditions,
                           const json_t *sensitivity, bool *ok);

@@ -34,6 +34,18 @@ json_t *report_interval_json(report_interval v)
                      report_real(v.high));
 }
 
+double report_number(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+const char *report_string(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
 double report_ratio(double a, double b) { return b != 0 ? a / b : NAN; }
 
 /* ---- specs ---------------------------------------------------------------------------------------------------- */

@@ -73,7 +73,7 @@ sotto_status sotto_score_interval(const uint64_t *edits, const uint64_t *words, 
 sotto_status sotto_score_paired(const uint64_t *edits, const uint64_t *base_edits, const uint64_t *words, size_t n,
                                 uint64_t seed, sotto_paired *out, sotto_error *err)
 {
-    sotto_interval v;
+    sotto_interval v = {NAN, NAN, NAN};
     double all = 0;
     size_t as_much = 0;
     sotto_status st = interval(edits, base_edits, words, n, seed, &v, err);
