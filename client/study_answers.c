@@ -197,20 +197,32 @@ static void put_smaller(json_t *figures, const evidence *e, const json_t *findin
                interval(json_object_get(finding, "report"), "difference"), "points", ok);
 }
 
-/* The part and method that cost most: what refuses to shrink. */
-static void put_refusal(json_t *figures, const evidence *e, const char *model, bool *ok)
+/* Of each method that was tried on several parts alone, the part that it costs most: what refuses to shrink. */
+static void put_refusals(json_t *figures, const evidence *e, const char *model, bool *ok)
 {
-    const json_t *one, *worst = NULL;
+    const json_t *one, *other;
     char label[240];
-    size_t i;
+    size_t i, k;
     json_array_foreach(e->sensitivity, i, one)
-        if (is(one, "model", model) && is(one, "set", e->main_set) && !is(one, "scope", "whole model") &&
-            (!worst || interval(one, "difference").value > interval(worst, "difference").value))
-            worst = one;
-    if (!worst) return;
-    snprintf(label, sizeof label, "costliest change of one part alone, %.90s in %.90s: points", report_string(worst, "method"),
-             report_string(worst, "scope"));
-    put_figure(figures, worst, label, interval(worst, "difference"), "points", ok);
+    {
+        size_t tried = 0;
+        bool worst = true;
+        if (!is(one, "model", model) || !is(one, "set", e->main_set) || is(one, "scope", "whole model")) continue;
+        json_array_foreach(e->sensitivity, k, other)
+        {
+            if (!is(other, "model", model) || !is(other, "set", e->main_set) || is(other, "scope", "whole model") ||
+                !is(other, "method", report_string(one, "method")))
+                continue;
+            const double more = interval(other, "difference").value - interval(one, "difference").value;
+            tried++;
+            if (more > 0 || (more == 0 && k < i)) worst = false;
+        }
+        if (tried < 2 || !worst) continue;
+        snprintf(label, sizeof label, "the part that refuses %.90s most, of those changed alone", report_string(one, "method"));
+        put_figure(figures, one, label, interval(one, "difference"), "points", ok);
+        report_put(json_array_get(figures, json_array_size(figures) - 1), "note",
+                   report_text(report_string(one, "scope")), ok);
+    }
 }
 
 static void answer_5(json_t *figures, const evidence *e, bool *ok)
@@ -221,7 +233,7 @@ static void answer_5(json_t *figures, const evidence *e, bool *ok)
     {
         if (!is(one, "set", e->main_set) || !is(one, "criterion", "within 1 point")) continue;
         put_smaller(figures, e, one, ok);
-        put_refusal(figures, e, report_string(one, "model"), ok);
+        put_refusals(figures, e, report_string(one, "model"), ok);
     }
 }
 
