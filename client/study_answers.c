@@ -8,7 +8,10 @@
 
 #include "study_figures.h"
 
-static bool is(const json_t *o, const char *key, const char *value) { return strcmp(report_string(o, key), value) == 0; }
+static bool is(const json_t *o, const char *key, const char *value)
+{
+    return strcmp(report_string(o, key), value) == 0;
+}
 
 static report_interval interval(const json_t *o, const char *key)
 {
@@ -50,9 +53,11 @@ static double vocabulary_of(const report_configuration *c)
 {
     const json_t *tensor;
     size_t i;
-    json_array_foreach(json_object_get(c->shrink, "tensors"), i, tensor)
-        if (is(tensor, "part", "token_embedding"))
-            return json_number_value(json_array_get(json_object_get(tensor, "shape"), 0));
+    json_array_foreach(
+        json_object_get(c->shrink, "tensors"), i,
+        tensor) if (is(tensor, "part",
+                       "token_embedding")) return json_number_value(json_array_get(json_object_get(tensor, "shape"),
+                                                                                   0));
     return NAN;
 }
 
@@ -105,7 +110,8 @@ static void answer_2(json_t *figures, const evidence *e, bool *ok)
         json_array_foreach(json_object_get(one, "parts"), k, part)
         {
             if (!is(part, "part", "conv")) continue;
-            put_figure(figures, one, "parameters of the conv block", plain(report_number(part, "parameters")), "count", ok);
+            put_figure(figures, one, "parameters of the conv block", plain(report_number(part, "parameters")), "count",
+                       ok);
             put_figure(figures, one, "the same with own weights at each output position",
                        plain(report_number(part, "unshared_parameters")), "count", ok);
             put_figure(figures, one, "times as many", plain(report_number(part, "unshared_ratio")), "times", ok);
@@ -117,7 +123,8 @@ static void answer_2(json_t *figures, const evidence *e, bool *ok)
         const json_t *all = json_object_get(one, "all");
         put_figure(figures, one, "all parameters, if no layer shared weights between positions",
                    plain(report_number(all, "unshared_parameters")), "count", ok);
-        put_figure(figures, one, "times as many as there are", plain(report_number(all, "unshared_ratio")), "times", ok);
+        put_figure(figures, one, "times as many as there are", plain(report_number(all, "unshared_ratio")), "times",
+                   ok);
     }
 }
 
@@ -136,7 +143,8 @@ static void answer_3(json_t *figures, const evidence *e, bool *ok)
             char key[64];
             snprintf(label, sizeof label, "%s: applications of a parameter per second of audio", halves[k]);
             put_figure(figures, one, label,
-                       plain(report_number(json_object_get(one, halves[k]), "applications_per_audio_second")), "count", ok);
+                       plain(report_number(json_object_get(one, halves[k]), "applications_per_audio_second")), "count",
+                       ok);
             snprintf(label, sizeof label, "%s: multiply-adds per second of audio", halves[k]);
             snprintf(key, sizeof key, "%s_multiply_adds_per_audio_second", halves[k]);
             put_figure(figures, one, label, plain(report_number(one, key)), "count", ok);
@@ -218,7 +226,8 @@ static void put_refusals(json_t *figures, const evidence *e, const char *model, 
             if (more > 0 || (more == 0 && k < i)) worst = false;
         }
         if (tried < 2 || !worst) continue;
-        snprintf(label, sizeof label, "the part that refuses %.90s most, of those changed alone", report_string(one, "method"));
+        snprintf(label, sizeof label, "the part that refuses %.90s most, of those changed alone",
+                 report_string(one, "method"));
         put_figure(figures, one, label, interval(one, "difference"), "points", ok);
         report_put(json_array_get(figures, json_array_size(figures) - 1), "note",
                    report_text(report_string(one, "scope")), ok);
@@ -260,8 +269,7 @@ static const struct {
 json_t *report_hypotheses(const report_table *t, const json_t *parts, const json_t *headline, const json_t *conditions,
                           const json_t *sensitivity, bool *ok)
 {
-    const evidence e = {t, parts, headline, conditions, sensitivity,
-                        t->d->n_sets ? t->d->sets[t->main_set].name : ""};
+    const evidence e = {t, parts, headline, conditions, sensitivity, t->d->n_sets ? t->d->sets[t->main_set].name : ""};
     json_t *list = json_array();
     for (size_t i = 0; i < sizeof hypotheses / sizeof *hypotheses; i++) {
         json_t *o = json_object(), *figures = json_array();

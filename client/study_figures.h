@@ -49,7 +49,7 @@ typedef struct report_run {
     bool there, finished;
     double wall_s, encoder_s, decoder_s, audio_s, energy_j; /* energy NAN where it could not be read */
     int64_t multiply_adds, encoder_multiply_adds, decoder_multiply_adds, decoder_steps, tokens, windows, peak_rss;
-    json_t *by_part;       /* {PART: {"parameters", "multiply_adds"}} or NULL */
+    json_t *by_part;        /* {PART: {"parameters", "multiply_adds"}} or NULL */
     report_result *results; /* by utterance of the set; NULL where there are none */
 } report_run;
 
@@ -58,9 +58,9 @@ typedef struct report_configuration {
     char *model, *spec;
     int64_t parameters, nonzero, bits, file_bytes, resident_bytes;
     double shrink_s, load_s;
-    json_t *shrink; /* the report of sotto_shrink, or NULL */
-    char *error;    /* why it could not be made, or NULL */
-    size_t whole;   /* index of the same model's unshrunken configuration; REPORT_NONE where there is none */
+    json_t *shrink;   /* the report of sotto_shrink, or NULL */
+    char *error;      /* why it could not be made, or NULL */
+    size_t whole;     /* index of the same model's unshrunken configuration; REPORT_NONE where there is none */
     report_run *runs; /* by set */
 } report_configuration;
 
@@ -78,13 +78,14 @@ typedef struct report_data {
 sotto_status report_data_read(report_data *d, const char *path, sotto_error *err);
 void report_data_free(report_data *d);
 
-/* The kind of speech that an id and a language tell of; *human_of as in report_condition. For free(), NULL: no memory. */
+/* The kind of speech that an id and a language tell of; *human_of as in report_condition. For free(), NULL: no memory.
+ */
 char *report_condition_name(const char *id, const char *language, const char **human_of);
 
 static inline bool report_is_whole(const report_configuration *c)
 {
-    return c->spec[0] == '\0' || (c->spec[0] == 'n' && c->spec[1] == 'o' && c->spec[2] == 'n' && c->spec[3] == 'e' &&
-                                  c->spec[4] == '\0');
+    return c->spec[0] == '\0' ||
+           (c->spec[0] == 'n' && c->spec[1] == 'o' && c->spec[2] == 'n' && c->spec[3] == 'e' && c->spec[4] == '\0');
 }
 
 /* ---- error rates (study_rate.c) ------------------------------------------------------------------------------- */
@@ -105,7 +106,7 @@ typedef struct report_score {
     size_t speakers;
     report_interval wer, cer;   /* shares: 0.05 = 5 % */
     report_interval difference; /* WER less the whole model's, paired by utterance */
-    double p;                  /* two-sided, of no difference */
+    double p;                   /* two-sided, of no difference */
 } report_score;
 
 /* Rates without intervals: quick. NAN where the run is not finished or there are no words. */
@@ -113,7 +114,7 @@ double report_wer(const report_data *d, size_t configuration, report_part part);
 
 /* Fills *s; all NAN where report_wer is. */
 sotto_status report_score_read(report_score *s, const report_data *d, size_t configuration, report_part part,
-                              sotto_error *err);
+                               sotto_error *err);
 
 /* ---- all scores, computed once (study_table.c) ---------------------------------------------------------------- */
 
@@ -141,22 +142,22 @@ bool report_spec_has(const char *spec, const char *beginning);
 /* Adds to an object and takes the reference; *ok turns false when memory runs out. */
 void report_put(json_t *o, const char *key, json_t *value, bool *ok);
 void report_append(json_t *array, json_t *value, bool *ok);
-json_t *report_real(double v);     /* null for NAN and infinities */
-json_t *report_known(int64_t n);   /* null for what is not positive: unknown */
+json_t *report_real(double v);      /* null for NAN and infinities */
+json_t *report_known(int64_t n);    /* null for what is not positive: unknown */
 json_t *report_text(const char *s); /* null for NULL */
 json_t *report_interval_json(report_interval v);
-double report_ratio(double a, double b); /* NAN for b = 0 */
+double report_ratio(double a, double b);                     /* NAN for b = 0 */
 double report_number(const json_t *o, const char *key);      /* NAN where there is none */
 const char *report_string(const json_t *o, const char *key); /* "" where there is none */
 
 /* Members of results.json. NULL, or *ok false: out of memory. */
-json_t *report_rows(const report_table *t, bool *ok);          /* a row a configuration and set */
-char *report_csv(const json_t *rows);                          /* the same; for free() */
-json_t *report_sets(const report_table *t, bool *ok);          /* study_findings.c */
-json_t *report_headline(const report_table *t, bool *ok);      /* smallest files, and what they cost */
-json_t *report_conditions(const report_table *t, bool *ok);    /* error rates by kind of speech */
-json_t *report_sensitivity(const report_table *t, bool *ok);   /* what changing one part alone costs */
-json_t *report_parts(const report_table *t, bool *ok);         /* study_parts.c */
+json_t *report_rows(const report_table *t, bool *ok);        /* a row a configuration and set */
+char *report_csv(const json_t *rows);                        /* the same; for free() */
+json_t *report_sets(const report_table *t, bool *ok);        /* study_findings.c */
+json_t *report_headline(const report_table *t, bool *ok);    /* smallest files, and what they cost */
+json_t *report_conditions(const report_table *t, bool *ok);  /* error rates by kind of speech */
+json_t *report_sensitivity(const report_table *t, bool *ok); /* what changing one part alone costs */
+json_t *report_parts(const report_table *t, bool *ok);       /* study_parts.c */
 /* Answers from the members above. */
 json_t *report_hypotheses(const report_table *t, const json_t *parts, const json_t *headline, const json_t *conditions,
                           const json_t *sensitivity, bool *ok);

@@ -7,7 +7,8 @@
 
 #include "study_figures.h"
 
-/* Transcribers of Amodei et al. 2015, "Deep Speech 2", arXiv:1512.02595 (read speech of LibriSpeech, both test sets). */
+/* Transcribers of Amodei et al. 2015, "Deep Speech 2", arXiv:1512.02595 (read speech of LibriSpeech, both test sets).
+ */
 static const struct {
     const char *test_set;
     double wer;

@@ -102,11 +102,12 @@ static json_t *parts_of(const report_table *t, size_t c, size_t set, bool *ok)
     json_t *o = json_object(), *rows = json_array(), *entry;
     const char *part;
     work whole = {0, (double)run->multiply_adds, 0}, encoder = {0}, decoder = {0}, all = {0};
-    json_object_foreach(run->by_part, part, entry)
-        if (report_number(entry, "parameters") > 0) whole.parameters += report_number(entry, "parameters");
+    json_object_foreach(run->by_part, part, entry) if (report_number(entry, "parameters") > 0) whole.parameters +=
+        report_number(entry, "parameters");
     json_object_foreach(run->by_part, part, entry)
     {
-        const work w = {report_number(entry, "parameters"), report_number(entry, "multiply_adds"), unshared_of(tensors, part)};
+        const work w = {report_number(entry, "parameters"), report_number(entry, "multiply_adds"),
+                        unshared_of(tensors, part)};
         if (!(w.parameters > 0)) continue; /* products of activations with activations */
         add(is_encoder(part) ? &encoder : &decoder, w);
         add(&all, w);
@@ -123,8 +124,8 @@ static json_t *parts_of(const report_table *t, size_t c, size_t set, bool *ok)
                report_real(report_ratio((double)run->encoder_multiply_adds, run->audio_s)), ok);
     report_put(o, "decoder_multiply_adds_per_audio_second",
                report_real(report_ratio((double)run->decoder_multiply_adds, run->audio_s)), ok);
-    report_put(o, "decoder_steps_per_audio_second",
-               report_real(report_ratio((double)run->decoder_steps, run->audio_s)), ok);
+    report_put(o, "decoder_steps_per_audio_second", report_real(report_ratio((double)run->decoder_steps, run->audio_s)),
+               ok);
     return o;
 }
 

@@ -47,7 +47,8 @@ static void years_of_hearing(char *out, size_t size, double value)
 
 static void english_hours(char *out, size_t size, double value)
 {
-    snprintf(out, size, "680000 h − 117000 h in 96 other languages − 125000 h of translation = %.0f h; / %d / %d = %.1f years",
+    snprintf(out, size,
+             "680000 h − 117000 h in 96 other languages − 125000 h of translation = %.0f h; / %d / %d = %.1f years",
              value, AWAKE_HOURS, DAYS, value / AWAKE_HOURS / DAYS);
 }
 
@@ -62,7 +63,7 @@ static const figure figures[] = {
     {"Whisper v1 and v2: audio in training", 680000, "hours", WHISPER, false, NOTHING, years_of_hearing},
     {"of which English", 680000 - 117000 - 125000, "hours", WHISPER, false, NOTHING, english_hours},
     {"Stable Diffusion, first: parameters", 0.89e9, "parameters", ESSAY, false, PARAMETERS, NULL},
-    {"images a person sees", (double)IMAGES_A_SECOND * AWAKE_HOURS * 3600 * DAYS, "images a year", ESSAY, true, NOTHING,
+    {"images a person sees", (double)IMAGES_A_SECOND *AWAKE_HOURS * 3600 * DAYS, "images a year", ESSAY, true, NOTHING,
      images_a_year},
     {"Stable Diffusion, first: images in training", 2e9, "images", ESSAY, false, NOTHING, years_of_images},
     {"visual cortex", 1e11, "parameters, or more", ESSAY, true, PARAMETERS, NULL},

@@ -157,17 +157,17 @@ static sotto_status read_configuration(report_data *d, study_rows *r, sotto_erro
 {
     report_configuration *c = &d->configurations[d->n_configurations++];
     *c = (report_configuration){.id = study_rows_int(r, 0),
-                               .model = copy(r, 1),
-                               .spec = copy(r, 2),
-                               .parameters = study_rows_int(r, 3),
-                               .nonzero = study_rows_int(r, 4),
-                               .bits = study_rows_int(r, 5),
-                               .file_bytes = study_rows_int(r, 6),
-                               .resident_bytes = study_rows_int(r, 7),
-                               .shrink_s = study_rows_real(r, 8),
-                               .load_s = study_rows_real(r, 9),
-                               .shrink = json_of(r, 10),
-                               .whole = REPORT_NONE};
+                                .model = copy(r, 1),
+                                .spec = copy(r, 2),
+                                .parameters = study_rows_int(r, 3),
+                                .nonzero = study_rows_int(r, 4),
+                                .bits = study_rows_int(r, 5),
+                                .file_bytes = study_rows_int(r, 6),
+                                .resident_bytes = study_rows_int(r, 7),
+                                .shrink_s = study_rows_real(r, 8),
+                                .load_s = study_rows_real(r, 9),
+                                .shrink = json_of(r, 10),
+                                .whole = REPORT_NONE};
     const char *error = study_rows_text(r, 11);
     if (error) c->error = strdup(error);
     c->runs = calloc(d->n_sets + 1, sizeof *c->runs);
@@ -220,21 +220,21 @@ static sotto_status read_runs(report_data *d, study_sql *db, sotto_error *err)
         if (!c || !set_named(d, study_rows_text(r, 1), &set)) continue;
         report_result *results = c->runs[set].results;
         c->runs[set] = (report_run){.there = true,
-                                   .finished = study_rows_int(r, 2) != 0,
-                                   .wall_s = study_rows_real(r, 3),
-                                   .encoder_s = study_rows_real(r, 4),
-                                   .decoder_s = study_rows_real(r, 5),
-                                   .audio_s = study_rows_real(r, 6),
-                                   .multiply_adds = study_rows_int(r, 7),
-                                   .encoder_multiply_adds = study_rows_int(r, 8),
-                                   .decoder_multiply_adds = study_rows_int(r, 9),
-                                   .decoder_steps = study_rows_int(r, 10),
-                                   .tokens = study_rows_int(r, 11),
-                                   .windows = study_rows_int(r, 12),
-                                   .peak_rss = study_rows_int(r, 13),
-                                   .energy_j = study_rows_real(r, 14),
-                                   .by_part = json_of(r, 15),
-                                   .results = results};
+                                    .finished = study_rows_int(r, 2) != 0,
+                                    .wall_s = study_rows_real(r, 3),
+                                    .encoder_s = study_rows_real(r, 4),
+                                    .decoder_s = study_rows_real(r, 5),
+                                    .audio_s = study_rows_real(r, 6),
+                                    .multiply_adds = study_rows_int(r, 7),
+                                    .encoder_multiply_adds = study_rows_int(r, 8),
+                                    .decoder_multiply_adds = study_rows_int(r, 9),
+                                    .decoder_steps = study_rows_int(r, 10),
+                                    .tokens = study_rows_int(r, 11),
+                                    .windows = study_rows_int(r, 12),
+                                    .peak_rss = study_rows_int(r, 13),
+                                    .energy_j = study_rows_real(r, 14),
+                                    .by_part = json_of(r, 15),
+                                    .results = results};
     }
     return study_rows_end(r, err);
 }
@@ -259,7 +259,7 @@ static sotto_status read_results(report_data *d, study_sql *db, sotto_error *err
             st = no_memory(err);
         else
             run->results[i] = (report_result){true, study_rows_int(r, 3), study_rows_int(r, 4), study_rows_int(r, 5),
-                                             study_rows_int(r, 6)};
+                                              study_rows_int(r, 6)};
     }
     sotto_status ended = study_rows_end(r, st == SOTTO_OK ? err : NULL);
     return st == SOTTO_OK ? ended : st;

@@ -89,8 +89,8 @@ const char *study_rows_text(study_rows *r, int column)
 
 sotto_status study_rows_end(study_rows *r, sotto_error *err)
 {
-    sotto_status st = r->code == SQLITE_DONE || r->code == SQLITE_ROW || r->code == SQLITE_OK ? SOTTO_OK
-                                                                                              : failed(r->db, err);
+    sotto_status st =
+        r->code == SQLITE_DONE || r->code == SQLITE_ROW || r->code == SQLITE_OK ? SOTTO_OK : failed(r->db, err);
     sqlite3_finalize(r->statement);
     free(r);
     return st;

@@ -19,8 +19,8 @@ void study_sql_close(study_sql *db); /* NULL is fine */
 sotto_status study_rows_begin(study_rows **out, study_sql *db, const char *query, sotto_error *err);
 /* The next row, which the calls below read; false after the last one or on an error, which study_rows_end tells. */
 bool study_rows_next(study_rows *r);
-int64_t study_rows_int(study_rows *r, int column); /* columns count from 0; NULL is 0 */
-double study_rows_real(study_rows *r, int column); /* NULL is NAN */
+int64_t study_rows_int(study_rows *r, int column);      /* columns count from 0; NULL is 0 */
+double study_rows_real(study_rows *r, int column);      /* NULL is NAN */
 const char *study_rows_text(study_rows *r, int column); /* until the next row; NULL for NULL */
 sotto_status study_rows_end(study_rows *r, sotto_error *err);
 

@@ -153,8 +153,10 @@ static double throughput(const report_run *run) { return report_ratio(run->audio
 
 static void put_run(json_t *o, const report_table *t, size_t c, size_t set, bool *ok)
 {
-    static const report_run unknown = {.wall_s = NAN, .encoder_s = NAN, .decoder_s = NAN, .audio_s = NAN, .energy_j = NAN};
-    const report_run *run = report_run_at(t->d, c, set), *whole = report_run_at(t->d, t->d->configurations[c].whole, set);
+    static const report_run unknown = {
+        .wall_s = NAN, .encoder_s = NAN, .decoder_s = NAN, .audio_s = NAN, .energy_j = NAN};
+    const report_run *run = report_run_at(t->d, c, set),
+                     *whole = report_run_at(t->d, t->d->configurations[c].whole, set);
     report_put(o, "finished", json_boolean(run != NULL), ok);
     if (!run) run = &unknown;
     report_put(o, "audio_seconds", report_real(run->audio_s), ok);
@@ -198,8 +200,7 @@ json_t *report_rows(const report_table *t, bool *ok)
 {
     json_t *rows = json_array();
     for (size_t c = 0; c < t->d->n_configurations; c++)
-        for (size_t s = 0; s < t->d->n_sets; s++)
-            /* one that could not be made has no runs, but stays visible */
+        for (size_t s = 0; s < t->d->n_sets; s++) /* one that could not be made has no runs, but stays visible */
             if (t->d->configurations[c].runs[s].there || t->d->configurations[c].error)
                 report_append(rows, row(t, c, s, ok), ok);
     return rows;

@@ -66,8 +66,9 @@ static void answer(server *s, const char *tail, reply *out)
     } else if (page_study_size > 0) {
         reply_own(out, 200, reply_type_html, (char *)(uintptr_t)page_study, page_study_size, keep);
     } else {
-        refuse(out, "%s", "This daemon was built without a study's report; make one with `sotto study report` and "
-                          "start sottod with --study DIR/index.html");
+        refuse(out, "%s",
+               "This daemon was built without a study's report; make one with `sotto study report` and "
+               "start sottod with --study DIR/index.html");
     }
 }
 

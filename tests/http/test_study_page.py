@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -42,7 +43,6 @@ class Page(unittest.TestCase):
 
     def open(self, page, width, height=900):
         page.size(width, height)
-        page.call("Log.enable")
         page.open(self.url)
 
     def keep(self, page, name):
@@ -62,8 +62,8 @@ class Page(unittest.TestCase):
             self.open(page, 1280)
             self.assertEqual(page.run("JSON.parse(raw)"), self.results)
             self.assertEqual(page.run("document.getElementById('csv').href").split(":")[0], "blob")
-            csv = page.run("csv()")
-            written = (self.out / "results.csv").read_text()
+            csv, written = self.download(page, "csv"), (self.out / "results.csv").read_text()
+            self.assertEqual(json.loads(self.download(page, "json")), self.results)
             self.assertEqual(csv.splitlines()[0], written.splitlines()[0])
             for mine, other in zip(csv.splitlines()[1:], written.splitlines()[1:], strict=True):
                 for a, b in zip(mine.split(","), other.split(","), strict=True):
@@ -71,6 +71,19 @@ class Page(unittest.TestCase):
                         self.assertEqual(float(a), float(b))
                     except ValueError:
                         self.assertEqual(a, b)
+
+    def download(self, page, kind):
+        """What a click on the link of results.KIND saves."""
+        with tempfile.TemporaryDirectory(prefix="sotto-study-") as folder:
+            page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=folder)
+            page.run(f"document.getElementById('{kind}').click()")
+            path = Path(folder) / f"results.{kind}"
+            end = time.monotonic() + 20
+            while not path.exists() or path.stat().st_size == 0:
+                self.assertLess(time.monotonic(), end, f"results.{kind} was not saved")
+                time.sleep(0.05)
+            time.sleep(0.3)
+            return path.read_text()
 
     def test_asks_nobody(self):
         html = (self.out / "index.html").read_text()
@@ -94,7 +107,7 @@ class Page(unittest.TestCase):
             self.check_tooltips(page, width)
             self.check_sets(page)
             self.check_sorting(page)
-            self.assertEqual(page.errors, [])
+            self.assertEqual((page.errors, page.console), ([], []))
 
     def check_tooltips(self, page, width):
         dot = "document.querySelector('#charts circle.best')"
@@ -163,7 +176,7 @@ class Page(unittest.TestCase):
             light = [sum(map(int, re.findall(r"\d+", c)[:3])) for c in (ground, firm)]
             self.assertLess(light[0], 150)
             self.assertGreater(light[1], 600)
-            self.assertEqual(page.errors, [])
+            self.assertEqual((page.errors, page.console), ([], []))
 
     def test_served(self):
         if not (MODELS / "tiny.en").exists():
