@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * sotto study: `run` measures what a plan asks for, `list` prints what was measured. */
+ * sotto study: `run` measures what a plan asks for, `list` prints what was measured, `report` makes
+ * a page and tables of it. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,7 @@ static const struct {
 } commands[] = {
     {"run", command_run, "measure what a plan asks for"},
     {"list", command_list, "print what was measured"},
+    {"report", command_study_report, "make a page and tables of what was measured"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 

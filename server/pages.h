@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Files of server/pages/, made into arrays by cmake/embed.cmake. */
+ * Files of server/pages/ and the study's report, made into arrays by cmake/embed.cmake. */
 #ifndef SOTTOD_PAGES_H
 #define SOTTOD_PAGES_H
 
@@ -7,5 +7,8 @@
 
 extern const unsigned char page_captions[];
 extern const size_t page_captions_size;
+
+extern const unsigned char page_study[]; /* study/results/index.html; empty where the build had none */
+extern const size_t page_study_size;
 
 #endif

@@ -53,7 +53,7 @@ ONLY = {
     r"nettle/.*": "server/handshake.c",
     r"portaudio\.h": "client/mic.c",
     r"curl/.*": "client/remote.c",
-    r"sqlite3\.h": "client/study_store.c",
+    r"sqlite3\.h": "client/study_sql.c",
 }
 
 LONGEST = 800  # lines; longer files are split along the path of the data

@@ -33,6 +33,7 @@ class Chromium:
             command += ["--deny-permission-prompts"]
         self.process = subprocess.Popen([*command, "about:blank"], stderr=subprocess.PIPE, text=True)
         self.port, self.number, self.socket, self.errors = None, 0, None, []
+        self.console = []  # what the browser wrote to the console as an error, refused requests included
         self.listening = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -44,6 +45,7 @@ class Chromium:
         self.socket = connect(target["webSocketDebuggerUrl"], max_size=None)
         self.call("Page.enable")
         self.call("Runtime.enable")
+        self.call("Log.enable")
 
     @staticmethod
     def installed():
@@ -85,6 +87,10 @@ class Chromium:
             answer = json.loads(self.socket.recv(60))
             if answer.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(answer["params"]["exceptionDetails"])
+            if answer.get("method") == "Log.entryAdded" and answer["params"]["entry"]["level"] == "error":
+                self.console.append(answer["params"]["entry"]["text"])
+            if answer.get("method") == "Runtime.consoleAPICalled" and answer["params"]["type"] in ("error", "assert"):
+                self.console.append(answer["params"]["args"])
             if answer.get("id") == self.number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
