@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "client.h"
-#include "study.h"
-#include "study_store.h"
+#include "study/study.h"
+#include "study/store.h"
 
 typedef struct study_options {
     const char *database;

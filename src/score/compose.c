@@ -9,7 +9,7 @@ static const struct {
     int32_t cp;
     uint16_t begin;
 } decompositions[] = {
-    /* the last one is a sentinel */
+/* the last one is a sentinel */
 #include "decompose.inc"
 };
 static const int32_t pool[] = {
@@ -18,7 +18,7 @@ static const int32_t pool[] = {
 static const struct {
     int32_t first, second, both;
 } compositions[] = {
-    /* sorted by first, then second */
+/* sorted by first, then second */
 #include "compose.inc"
 };
 

@@ -9,7 +9,7 @@ enum { LONGEST = 24 }; /* bytes of a spelling with its NUL; the tables' writer c
 static const struct {
     char british[LONGEST], american[LONGEST];
 } spellings[] = {
-    /* sorted */
+/* sorted */
 #include "spellings.inc"
 };
 

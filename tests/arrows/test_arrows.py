@@ -53,7 +53,7 @@ ONLY = {
     r"nettle/.*": "server/handshake.c",
     r"portaudio\.h": "client/mic.c",
     r"curl/.*": "client/remote.c",
-    r"sqlite3\.h": "client/study_sql.c",
+    r"sqlite3\.h": "client/study/sql.c",
 }
 
 LONGEST = 800  # lines; longer files are split along the path of the data
@@ -79,7 +79,7 @@ def room(name):
 def resolve(name, header):
     """The file of the project that ``#include "header"`` in ``name`` means, or None."""
     beside = (ROOT / name).parent / header
-    for path in (beside, ROOT / "src" / header, ROOT / "common" / header, ROOT / "include" / header):
+    for path in (beside, *(ROOT / folder / header for folder in ("src", "common", "client", "include"))):
         if path.is_file():
             return path.resolve().relative_to(ROOT.resolve()).as_posix()
     return None

@@ -7,7 +7,7 @@
 
 #include "client.h"
 #include "pages.h"
-#include "study_figures.h"
+#include "study/figures.h"
 
 /* Where the page has its data. */
 static const char placeholder[] = "@RESULTS@";

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "study.h"
+#include "study/study.h"
 
 /* ---- energy: Intel's and AMD's RAPL, one counter of microjoules a package, which wraps around ------------------- */
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "study_figures.h"
+#include "study/figures.h"
 
 /* Transcribers of Amodei et al. 2015, "Deep Speech 2", arXiv:1512.02595 (read speech of LibriSpeech, both test sets).
  */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "study_figures.h"
-#include "study_sql.h"
+#include "study/figures.h"
+#include "study/sql.h"
 
 const char *const report_half_names[REPORT_HALVES] = {"all", "choose", "report"};
 
@@ -21,7 +21,7 @@ static sotto_status room(void **out, study_sql *db, const char *from, size_t siz
     study_rows *r;
     sotto_status st;
     snprintf(query, sizeof query, "SELECT COUNT(*) FROM %s", from);
-    if ((st = study_rows_begin(&r, db, query, err)) != SOTTO_OK) return st;
+    if ((st = study_rows_begin(&r, db, err, query, "")) != SOTTO_OK) return st;
     int64_t n = study_rows_next(r) ? study_rows_int(r, 0) : 0;
     if ((st = study_rows_end(r, err)) != SOTTO_OK) return st;
     *out = calloc((size_t)n + 1, size);
@@ -46,7 +46,7 @@ static json_t *json_of(study_rows *r, int column)
 static sotto_status read_meta(report_data *d, study_sql *db, sotto_error *err)
 {
     study_rows *r;
-    sotto_status st = study_rows_begin(&r, db, "SELECT key, value FROM meta ORDER BY key", err);
+    sotto_status st = study_rows_begin(&r, db, err, "SELECT key, value FROM meta ORDER BY key", "");
     if (st != SOTTO_OK) return st;
     if (!(d->meta = json_object())) st = no_memory(err);
     while (st == SOTTO_OK && study_rows_next(r)) {
@@ -63,7 +63,7 @@ static sotto_status read_sets(report_data *d, study_sql *db, sotto_error *err)
     study_rows *r;
     sotto_status st = room((void **)&d->sets, db, "sets", sizeof *d->sets, err);
     if (st == SOTTO_OK)
-        st = study_rows_begin(&r, db, "SELECT name, audio_seconds, reference_words FROM sets ORDER BY rowid", err);
+        st = study_rows_begin(&r, db, err, "SELECT name, audio_seconds, reference_words FROM sets ORDER BY rowid", "");
     if (st != SOTTO_OK) return st;
     while (st == SOTTO_OK && study_rows_next(r)) {
         report_set *s = &d->sets[d->n_sets++];
@@ -125,7 +125,8 @@ static sotto_status read_utterances(report_data *d, study_sql *db, sotto_error *
         st = room((void **)&d->sets[i].utterances, db, "utterances", sizeof *d->sets[i].utterances, err);
     if (st == SOTTO_OK)
         st = study_rows_begin(
-            &r, db, "SELECT set_name, id, speaker, language, seconds, half FROM utterances ORDER BY set_name, id", err);
+            &r, db, err, "SELECT set_name, id, speaker, language, seconds, half FROM utterances ORDER BY set_name, id",
+            "");
     if (st != SOTTO_OK) return st;
     while (st == SOTTO_OK && study_rows_next(r)) {
         size_t i;
@@ -179,12 +180,12 @@ static sotto_status read_configurations(report_data *d, study_sql *db, sotto_err
     study_rows *r;
     sotto_status st = room((void **)&d->configurations, db, "configurations", sizeof *d->configurations, err);
     if (st == SOTTO_OK)
-        st = study_rows_begin(&r, db,
+        st = study_rows_begin(&r, db, err,
                               "SELECT id, model, spec, parameters, nonzero, bits, file_bytes, resident_bytes, "
                               "shrink_seconds, load_seconds, shrink_report, error FROM configurations "
                               "ORDER BY (SELECT MIN(id) FROM configurations AS first WHERE first.model = "
                               "configurations.model), spec NOT IN ('none', ''), id",
-                              err);
+                              "");
     if (st != SOTTO_OK) return st;
     while (st == SOTTO_OK && study_rows_next(r)) st = read_configuration(d, r, err);
     sotto_status ended = study_rows_end(r, st == SOTTO_OK ? err : NULL);
@@ -207,12 +208,12 @@ static report_configuration *configuration_with(const report_data *d, int64_t id
 static sotto_status read_runs(report_data *d, study_sql *db, sotto_error *err)
 {
     study_rows *r;
-    sotto_status st = study_rows_begin(&r, db,
+    sotto_status st = study_rows_begin(&r, db, err,
                                        "SELECT configuration, set_name, finished, wall_seconds, encoder_seconds, "
                                        "decoder_seconds, audio_seconds, multiply_adds, encoder_multiply_adds, "
                                        "decoder_multiply_adds, decoder_steps, tokens, windows, peak_rss_bytes, "
                                        "energy_joules, by_part FROM runs",
-                                       err);
+                                       "");
     if (st != SOTTO_OK) return st;
     while (study_rows_next(r)) {
         size_t set;
@@ -242,11 +243,11 @@ static sotto_status read_runs(report_data *d, study_sql *db, sotto_error *err)
 static sotto_status read_results(report_data *d, study_sql *db, sotto_error *err)
 {
     study_rows *r;
-    sotto_status st = study_rows_begin(&r, db,
+    sotto_status st = study_rows_begin(&r, db, err,
                                        "SELECT configuration, set_name, utterance, words, "
                                        "substitutions + deletions + insertions, characters, character_edits "
                                        "FROM results",
-                                       err);
+                                       "");
     if (st != SOTTO_OK) return st;
     while (st == SOTTO_OK && study_rows_next(r)) {
         size_t set;
@@ -272,7 +273,7 @@ sotto_status report_data_read(report_data *d, const char *path, sotto_error *err
     };
     study_sql *db;
     *d = (report_data){0};
-    sotto_status st = study_sql_open(&db, path, err);
+    sotto_status st = study_sql_open(&db, path, false, err);
     for (size_t i = 0; st == SOTTO_OK && i < sizeof steps / sizeof *steps; i++) st = steps[i](d, db, err);
     study_sql_close(db);
     return st;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "study_figures.h"
+#include "study/figures.h"
 
 /* Speakers of LibriSpeech's two test sets (SPEAKERS.TXT of the corpus, openslr.org/12). */
 static const struct {

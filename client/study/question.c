@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "study_figures.h"
+#include "study/figures.h"
 
 /* Radford et al. 2022, "Robust speech recognition via large-scale weak supervision". */
 #define WHISPER "Radford et al. 2022, arXiv:2212.04356"

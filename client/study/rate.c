@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "study_figures.h"
-#include "study_score.h"
+#include "study/figures.h"
 
 enum { SEED = 1 };
 

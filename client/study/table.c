@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "study_figures.h"
+#include "study/figures.h"
 
 /* ---- scores --------------------------------------------------------------------------------------------------- */
 

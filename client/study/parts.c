@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "study_figures.h"
+#include "study/figures.h"
 
 /* ---- unshared ------------------------------------------------------------------------------------------------- */
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "study.h"
-#include "study_store.h"
+#include "study/study.h"
+#include "study/store.h"
 
 typedef struct table {
     uint64_t seed;

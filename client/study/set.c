@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "options.h"
-#include "study.h"
+#include "study/study.h"
 
 static sotto_status out_of_memory(const study_set *set, sotto_error *err)
 {

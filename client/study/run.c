@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "study.h"
-#include "study_store.h"
+#include "study/study.h"
+#include "study/store.h"
 
 /* How fast a model of the plan was in this process, for the time left. */
 typedef struct pace {
@@ -30,6 +30,9 @@ typedef struct runner {
     double left_s[STUDY_MOST]; /* audio seconds still to be heard, by model */
     bool is_terminal;
     size_t failed;
+    sotto_shrinker
+        *shrinker; /* of model `shrunken`; opened when the first spec wants it, so that calibration runs once */
+    size_t shrunken;
 } runner;
 
 /* One configuration on one set. `lock` guards what follows it, and the database. */
@@ -364,9 +367,23 @@ static void fill_facts(study_facts *f, const sotto_model_info *info, const char 
     json_decref(report);
 }
 
+/* The shrinker of plan's model `model`. */
+static sotto_status take_shrinker(runner *r, size_t model, sotto_error *err)
+{
+    sotto_shrink_options o;
+    if (r->shrinker && r->shrunken == model) return SOTTO_OK;
+    sotto_shrinker_free(r->shrinker);
+    r->shrinker = NULL;
+    r->shrunken = model;
+    sotto_shrink_options_default(&o);
+    o.calibration = r->work->plan->calibration;
+    o.threads = r->work->threads;
+    return sotto_shrinker_open(&r->shrinker, r->work->plan->models[model].path, &o, err);
+}
+
 /* Makes and opens the model of a configuration; *report is the library's, for sotto_string_free. */
-static sotto_status prepare(const runner *r, const study_configuration *c, sotto_model **model, char **report,
-                            study_facts *f, sotto_error *err)
+static sotto_status prepare(runner *r, const study_configuration *c, sotto_model **model, char **report, study_facts *f,
+                            sotto_error *err)
 {
     const study_plan *plan = r->work->plan;
     const char *path = plan->models[c->model].path;
@@ -375,12 +392,9 @@ static sotto_status prepare(const runner *r, const study_configuration *c, sotto
     *report = NULL;
     if (strcmp(c->spec, "none") != 0) {
         const double began_s = now_s();
-        sotto_shrink_options so;
-        sotto_shrink_options_default(&so);
-        so.calibration = plan->calibration;
-        so.threads = r->work->threads;
         unlink(r->work->scratch);
-        st = sotto_shrink(path, c->spec, &so, r->work->scratch, report, err);
+        if ((st = take_shrinker(r, c->model, err)) == SOTTO_OK)
+            st = sotto_shrinker_write(r->shrinker, c->spec, r->work->scratch, report, err);
         f->shrink_s = now_s() - began_s;
         path = r->work->scratch;
     }
@@ -455,6 +469,7 @@ sotto_status study_run(const study_work *w, size_t *failed, sotto_error *err)
     for (size_t i = 0; i < w->plan->n && st == SOTTO_OK && !is_interrupted(); i++)
         if (open[i]) st = run_configuration(&r, i, err);
     clear_line(&r);
+    sotto_shrinker_free(r.shrinker);
     unlink(w->scratch);
     free(open);
     *failed = r.failed;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The database of a study. study_store.c is the one file that knows SQLite; the schema is at its top.
+ * The database of a study, its schema at the top of store.c.
  *
  * Every result is on its way to the disk (write-ahead log) when study_store_result returns, so a killed process loses
  * what was being heard. Calls from one thread at a time. */
 #ifndef SOTTO_CLIENT_STUDY_STORE_H
 #define SOTTO_CLIENT_STUDY_STORE_H
 
-#include "study.h"
+#include "study/study.h"
 
 typedef struct study_store study_store;
 

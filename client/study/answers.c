@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "study_figures.h"
+#include "study/figures.h"
 
 static bool is(const json_t *o, const char *key, const char *value)
 {

@@ -8,7 +8,7 @@
 
 #include "models.h"
 #include "options.h"
-#include "study.h"
+#include "study/study.h"
 
 enum { MOST_WORDS = 256, LONGEST_PLAN = 1 << 20 };
 

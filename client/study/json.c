@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "study_figures.h"
+#include "study/figures.h"
 
 void report_put(json_t *o, const char *key, json_t *value, bool *ok)
 {

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Plans, utterances and results into SQLite, and back for lists (study_store.h). */
-#include "study_store.h"
+ * Plans, utterances and results into SQLite, and back for lists (store.h). */
+#include "study/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -15,6 +14,7 @@
 
 #include "models.h"
 #include "options.h"
+#include "study/sql.h"
 
 #define SCHEMA_VERSION "1"
 
@@ -43,78 +43,29 @@ static const char schema[] =
     " PRIMARY KEY(configuration, set_name, utterance)) WITHOUT ROWID;";
 
 struct study_store {
-    sqlite3 *db;
+    study_sql *db;
     char *path;
     int lock; /* the file once more, held with flock; closed after the database, whose own locks would go with it */
 };
 
 /* ---- statements -------------------------------------------------------------------------------------------------- */
 
-static sotto_status fail(study_store *s, sotto_error *err)
+#define RUN(s, err, ...) study_sql_run((s)->db, err, __VA_ARGS__)
+
+/* Ends a query, which may not have begun. */
+static sotto_status end(study_rows *q, sotto_status st, sotto_error *err)
 {
-    return options_fail(err, SOTTO_EIO, "the database %.300s: %s", s->path, sqlite3_errmsg(s->db));
+    const sotto_status ended = q ? study_rows_end(q, st == SOTTO_OK ? err : NULL) : st;
+    return st == SOTTO_OK ? ended : st;
 }
 
-static sotto_status execute(study_store *s, const char *sql, sotto_error *err)
+static const char *column_text(study_rows *q, int i)
 {
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? SOTTO_OK : fail(s, err);
+    const char *t = study_rows_text(q, i);
+    return t ? t : "";
 }
 
-/* Binds values by letter, in order: i int64_t, r double, t text; unknown numbers (i below 0, r NAN) and texts (NULL)
- * are NULL. Texts must live until the statement is done. */
-static sqlite3_stmt *prepare(study_store *s, const char *sql, const char *types, ...)
-{
-    sqlite3_stmt *q = NULL;
-    va_list args;
-    if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK) return NULL;
-    va_start(args, types);
-    for (int i = 1; *types; i++, types++) {
-        if (*types == 'i') {
-            const int64_t v = va_arg(args, int64_t);
-            if (v >= 0) sqlite3_bind_int64(q, i, v);
-        } else if (*types == 'r') {
-            const double v = va_arg(args, double);
-            if (!isnan(v)) sqlite3_bind_double(q, i, v);
-        } else {
-            sqlite3_bind_text(q, i, va_arg(args, const char *), -1, SQLITE_STATIC);
-        }
-    }
-    va_end(args);
-    return q;
-}
-
-/* Steps a statement without rows and ends it; NULL is a statement that could not be prepared. */
-static sotto_status finish(study_store *s, sqlite3_stmt *q, sotto_error *err)
-{
-    if (!q || sqlite3_step(q) != SQLITE_DONE) {
-        const sotto_status st = fail(s, err);
-        sqlite3_finalize(q);
-        return st;
-    }
-    sqlite3_finalize(q);
-    return SOTTO_OK;
-}
-
-#define RUN(s, err, sql, ...) finish(s, prepare(s, sql, __VA_ARGS__), err)
-
-/* The next row, or false: at the end, or with *st set. */
-static bool next(study_store *s, sqlite3_stmt *q, sotto_status *st, sotto_error *err)
-{
-    const int code = q ? sqlite3_step(q) : SQLITE_ERROR;
-    if (code != SQLITE_ROW && code != SQLITE_DONE) *st = fail(s, err);
-    return code == SQLITE_ROW;
-}
-
-static const char *column_text(sqlite3_stmt *q, int i)
-{
-    const unsigned char *t = sqlite3_column_text(q, i);
-    return t ? (const char *)t : "";
-}
-
-static int64_t column_number(sqlite3_stmt *q, int i)
-{
-    return sqlite3_column_type(q, i) == SQLITE_NULL ? -1 : sqlite3_column_int64(q, i);
-}
+static int64_t column_number(study_rows *q, int i) { return study_rows_null(q, i) ? -1 : study_rows_int(q, i); }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------
  */
@@ -131,34 +82,32 @@ static sotto_status take_lock(study_store *s, sotto_error *err)
 
 static sotto_status check_version(study_store *s, sotto_error *err)
 {
-    sqlite3_stmt *q = prepare(s, "SELECT value FROM meta WHERE key = 'schema_version'", "");
-    sotto_status st = SOTTO_OK;
-    if (!next(s, q, &st, err) && st == SOTTO_OK)
-        st = options_fail(err, SOTTO_EFORMAT, "%.300s is no database of a study", s->path);
-    else if (st == SOTTO_OK && strcmp(column_text(q, 0), SCHEMA_VERSION) != 0)
-        st = options_fail(err, SOTTO_EFORMAT, "%.300s has schema version %.20s; " SCHEMA_VERSION " was expected",
-                          s->path, column_text(q, 0));
-    sqlite3_finalize(q);
-    return st;
+    study_rows *q;
+    sotto_status st = study_rows_begin(&q, s->db, err, "SELECT value FROM meta WHERE key = 'schema_version'", "");
+    const bool is_there = st == SOTTO_OK && study_rows_next(q);
+    char version[24];
+    snprintf(version, sizeof version, "%s", is_there ? column_text(q, 0) : "");
+    if ((st = end(q, st, err)) != SOTTO_OK) return st;
+    if (!is_there) return options_fail(err, SOTTO_EFORMAT, "%.300s is no database of a study", s->path);
+    if (strcmp(version, SCHEMA_VERSION) == 0) return SOTTO_OK;
+    return options_fail(err, SOTTO_EFORMAT, "%.300s has schema version %.20s; " SCHEMA_VERSION " was expected", s->path,
+                        version);
 }
 
 static sotto_status open_database(study_store *s, bool reading, sotto_error *err)
 {
     sotto_status st;
-    if (reading && access(s->path, R_OK) != 0)
-        return options_fail(err, SOTTO_ENOTFOUND, "the database %.300s cannot be read: %s", s->path, strerror(errno));
     if (!reading && (st = take_lock(s, err)) != SOTTO_OK) return st;
-    const int how = reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    if (sqlite3_open_v2(s->path, &s->db, how | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) return fail(s, err);
-    sqlite3_busy_timeout(s->db, 10000);
+    if ((st = study_sql_open(&s->db, s->path, !reading, err)) != SOTTO_OK) return st;
     if (!reading) {
         /* WAL: a reader sees the last commit while a run writes. NORMAL: a killed process loses no commit, a power cut
          * may lose the last ones. */
-        if ((st = execute(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", err)) != SOTTO_OK ||
-            (st = execute(s, "BEGIN", err)) != SOTTO_OK || (st = execute(s, schema, err)) != SOTTO_OK ||
-            (st = execute(s, "INSERT OR IGNORE INTO meta VALUES('schema_version', '" SCHEMA_VERSION "')", err)) !=
-                SOTTO_OK ||
-            (st = execute(s, "COMMIT", err)) != SOTTO_OK)
+        if ((st = study_sql_do(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", err)) != SOTTO_OK ||
+            (st = study_sql_do(s->db, "BEGIN", err)) != SOTTO_OK ||
+            (st = study_sql_do(s->db, schema, err)) != SOTTO_OK ||
+            (st = study_sql_do(s->db, "INSERT OR IGNORE INTO meta VALUES('schema_version', '" SCHEMA_VERSION "')",
+                               err)) != SOTTO_OK ||
+            (st = study_sql_do(s->db, "COMMIT", err)) != SOTTO_OK)
             return st;
     }
     return check_version(s, err);
@@ -186,8 +135,8 @@ void study_store_close(study_store *s)
 {
     if (!s) return;
     /* One file again, which is read without writing beside it; fails where somebody reads, which does no harm. */
-    if (s->lock >= 0 && s->db) execute(s, "PRAGMA journal_mode=DELETE", NULL);
-    sqlite3_close(s->db);
+    if (s->lock >= 0 && s->db) study_sql_do(s->db, "PRAGMA journal_mode=DELETE", NULL);
+    study_sql_close(s->db);
     if (s->lock >= 0) close(s->lock);
     free(s->path);
     free(s);
@@ -198,28 +147,27 @@ void study_store_close(study_store *s)
 
 sotto_status study_store_halves(study_store *s, study_set *sets, size_t n, sotto_error *err)
 {
-    sqlite3_stmt *q = prepare(s, "SELECT DISTINCT speaker, half FROM utterances", "");
-    sotto_status st = SOTTO_OK;
-    while (next(s, q, &st, err))
+    study_rows *q;
+    sotto_status st = study_rows_begin(&q, s->db, err, "SELECT DISTINCT speaker, half FROM utterances", "");
+    while (st == SOTTO_OK && study_rows_next(q))
         for (size_t k = 0; k < n; k++)
             for (size_t i = 0; i < sets[k].n; i++)
                 if (strcmp(sets[k].utterances[i].speaker, column_text(q, 0)) == 0)
                     sets[k].utterances[i].half = strcmp(column_text(q, 1), "choose") == 0 ? STUDY_CHOOSE : STUDY_REPORT;
-    sqlite3_finalize(q);
-    return st;
+    return end(q, st, err);
 }
 
 /* Writes key and value, or, where the key has a value, expects the same. */
 static sotto_status settle(study_store *s, const char *key, const char *value, sotto_error *err)
 {
-    sqlite3_stmt *q = prepare(s, "SELECT value FROM meta WHERE key = ?", "t", key);
-    sotto_status st = SOTTO_OK;
-    const bool is_there = next(s, q, &st, err);
+    study_rows *q;
+    sotto_status st = study_rows_begin(&q, s->db, err, "SELECT value FROM meta WHERE key = ?", "t", key);
+    const bool is_there = st == SOTTO_OK && study_rows_next(q);
     if (is_there && strcmp(column_text(q, 0), value) != 0)
         st = options_fail(err, SOTTO_EINVAL,
                           "%.300s was measured with %s %.60s and the plan says %.60s; another --database was expected",
                           s->path, key, column_text(q, 0), value);
-    sqlite3_finalize(q);
+    st = end(q, st, err);
     return st != SOTTO_OK || is_there ? st : RUN(s, err, "INSERT INTO meta VALUES(?, ?)", "tt", key, value);
 }
 
@@ -237,22 +185,24 @@ static sotto_status check_set(study_store *s, const study_set *set, int64_t n, s
     if (n != (int64_t)set->n) return other_set(s, set, "another number of utterances", err);
     for (size_t i = 0; i < set->n && st == SOTTO_OK; i++) {
         const study_utterance *u = &set->utterances[i];
-        sqlite3_stmt *q =
-            prepare(s, "SELECT 1 FROM utterances WHERE set_name = ? AND id = ? AND reference = ? AND language = ?",
-                    "tttt", set->name, u->id, u->reference, u->language);
-        if (!next(s, q, &st, err) && st == SOTTO_OK) st = other_set(s, set, u->id, err);
-        sqlite3_finalize(q);
+        study_rows *q;
+        st = study_rows_begin(
+            &q, s->db, err, "SELECT 1 FROM utterances WHERE set_name = ? AND id = ? AND reference = ? AND language = ?",
+            "tttt", set->name, u->id, u->reference, u->language);
+        const bool is_there = st == SOTTO_OK && study_rows_next(q);
+        st = end(q, st, err);
+        if (st == SOTTO_OK && !is_there) st = other_set(s, set, u->id, err);
     }
     return st;
 }
 
 static sotto_status write_set(study_store *s, const study_set *set, sotto_error *err)
 {
-    sqlite3_stmt *q = prepare(s, "SELECT utterances FROM sets WHERE name = ?", "t", set->name);
-    sotto_status st = SOTTO_OK;
-    const bool is_there = next(s, q, &st, err);
+    study_rows *q;
+    sotto_status st = study_rows_begin(&q, s->db, err, "SELECT utterances FROM sets WHERE name = ?", "t", set->name);
+    const bool is_there = st == SOTTO_OK && study_rows_next(q);
     const int64_t n = is_there ? column_number(q, 0) : 0;
-    sqlite3_finalize(q);
+    st = end(q, st, err);
     if (st != SOTTO_OK) return st;
     if (is_there) return check_set(s, set, n, err);
     st = RUN(s, err, "INSERT INTO sets VALUES(?, ?, ?, ?, ?)", "ttiri", set->name, set->path, (int64_t)set->n,
@@ -273,10 +223,11 @@ static sotto_status write_configuration(study_store *s, const study_plan *plan, 
     sotto_status st =
         RUN(s, err, "INSERT OR IGNORE INTO configurations(model, spec) VALUES(?, ?)", "tt", model, c->spec);
     if (st != SOTTO_OK) return st;
-    sqlite3_stmt *q = prepare(s, "SELECT id FROM configurations WHERE model = ? AND spec = ?", "tt", model, c->spec);
-    if (next(s, q, &st, err)) c->id = column_number(q, 0);
-    sqlite3_finalize(q);
-    return st;
+    study_rows *q;
+    st = study_rows_begin(&q, s->db, err, "SELECT id FROM configurations WHERE model = ? AND spec = ?", "tt", model,
+                          c->spec);
+    if (st == SOTTO_OK && study_rows_next(q)) c->id = column_number(q, 0);
+    return end(q, st, err);
 }
 
 static sotto_status write_meta(study_store *s, const study_plan *plan, const char *machine, sotto_error *err)
@@ -297,14 +248,14 @@ static sotto_status write_meta(study_store *s, const study_plan *plan, const cha
 
 sotto_status study_store_begin(study_store *s, study_plan *plan, const char *machine, sotto_error *err)
 {
-    sotto_status st = execute(s, "BEGIN IMMEDIATE", err);
+    sotto_status st = study_sql_do(s->db, "BEGIN IMMEDIATE", err);
     if (st != SOTTO_OK) return st;
     st = write_meta(s, plan, machine, err);
     for (size_t i = 0; i < plan->n_sets && st == SOTTO_OK; i++) st = write_set(s, &plan->sets[i], err);
     for (size_t i = 0; i < plan->n && st == SOTTO_OK; i++)
         st = write_configuration(s, plan, &plan->configurations[i], err);
-    if (st == SOTTO_OK) return execute(s, "COMMIT", err);
-    execute(s, "ROLLBACK", NULL);
+    if (st == SOTTO_OK) return study_sql_do(s->db, "COMMIT", err);
+    study_sql_do(s->db, "ROLLBACK", NULL);
     return st;
 }
 
@@ -382,7 +333,7 @@ static size_t find_utterance(const study_set *set, const char *id)
     return i;
 }
 
-static void take_state(study_state *state, sqlite3_stmt *q, const study_set *set)
+static void take_state(study_state *state, study_rows *q, const study_set *set)
 {
     sotto_counts one;
     const size_t i = find_utterance(set, column_text(q, 0));
@@ -392,7 +343,7 @@ static void take_state(study_state *state, sqlite3_stmt *q, const study_set *set
     state->edits += (uint64_t)column_number(q, 1);
     state->words += (uint64_t)column_number(q, 2);
     state->seconds += set->utterances[i].seconds;
-    if (sqlite3_column_type(q, 3) == SQLITE_NULL) return;
+    if (study_rows_null(q, 3)) return;
     counts_read(&one, column_text(q, 3));
     sotto_counts_add(&state->counts, &one);
 }
@@ -402,19 +353,19 @@ sotto_status study_store_state(study_store *s, int64_t id, const study_set *set,
     sotto_status st = SOTTO_OK;
     *state = (study_state){.done = calloc(set->n + 1, sizeof *state->done)};
     if (!state->done) return options_fail(err, SOTTO_ENOMEM, "out of memory: results");
-    sqlite3_stmt *q =
-        prepare(s, "SELECT finished FROM runs WHERE configuration = ? AND set_name = ?", "it", id, set->name);
-    if (next(s, q, &st, err)) state->finished = column_number(q, 0) == 1;
-    sqlite3_finalize(q);
+    study_rows *q;
+    st = study_rows_begin(&q, s->db, err, "SELECT finished FROM runs WHERE configuration = ? AND set_name = ?", "it",
+                          id, set->name);
+    if (st == SOTTO_OK && study_rows_next(q)) state->finished = column_number(q, 0) == 1;
+    st = end(q, st, err);
     if (st != SOTTO_OK) return st;
-    q = prepare(
-        s,
+    st = study_rows_begin(
+        &q, s->db, err,
         "SELECT utterance, substitutions + deletions + insertions, words, counts FROM results LEFT JOIN pending"
         " USING(configuration, set_name, utterance) WHERE configuration = ? AND set_name = ? ORDER BY utterance",
         "it", id, set->name);
-    while (next(s, q, &st, err)) take_state(state, q, set);
-    sqlite3_finalize(q);
-    return st;
+    while (st == SOTTO_OK && study_rows_next(q)) take_state(state, q, set);
+    return end(q, st, err);
 }
 
 sotto_status study_store_run(study_store *s, int64_t id, const study_set *set, sotto_error *err)
@@ -429,16 +380,16 @@ sotto_status study_store_result(study_store *s, int64_t id, const study_set *set
     char *json = counts_write(counts);
     sotto_status st;
     if (!json) return options_fail(err, SOTTO_ENOMEM, "out of memory: counters");
-    if ((st = execute(s, "BEGIN IMMEDIATE", err)) == SOTTO_OK) {
+    if ((st = study_sql_do(s->db, "BEGIN IMMEDIATE", err)) == SOTTO_OK) {
         st = RUN(s, err, "INSERT INTO results VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "itttiiiiiir", id, set->name,
                  u->id, text, (int64_t)e->words, (int64_t)e->substitutions, (int64_t)e->deletions,
                  (int64_t)e->insertions, (int64_t)e->characters, (int64_t)e->character_edits, u->seconds);
         if (st == SOTTO_OK)
             st = RUN(s, err, "INSERT INTO pending VALUES(?, ?, ?, ?)", "ittt", id, set->name, u->id, json);
         if (st == SOTTO_OK)
-            st = execute(s, "COMMIT", err);
+            st = study_sql_do(s->db, "COMMIT", err);
         else
-            execute(s, "ROLLBACK", NULL);
+            study_sql_do(s->db, "ROLLBACK", NULL);
     }
     free(json);
     return st;
@@ -470,14 +421,14 @@ sotto_status study_store_finish(study_store *s, int64_t id, const study_set *set
     char *parts = parts_write(f);
     sotto_status st;
     if (!parts) return options_fail(err, SOTTO_ENOMEM, "out of memory: counters");
-    if ((st = execute(s, "BEGIN IMMEDIATE", err)) == SOTTO_OK) {
+    if ((st = study_sql_do(s->db, "BEGIN IMMEDIATE", err)) == SOTTO_OK) {
         st = write_figures(s, id, set, f, parts, err);
         if (st == SOTTO_OK)
             st = RUN(s, err, "DELETE FROM pending WHERE configuration = ? AND set_name = ?", "it", id, set->name);
         if (st == SOTTO_OK)
-            st = execute(s, "COMMIT", err);
+            st = study_sql_do(s->db, "COMMIT", err);
         else
-            execute(s, "ROLLBACK", NULL);
+            study_sql_do(s->db, "ROLLBACK", NULL);
     }
     free(parts);
     return st;
@@ -490,16 +441,16 @@ sotto_status study_store_finish(study_store *s, int64_t id, const study_set *set
  */
 static sotto_status read_edits(study_store *s, int64_t id, const char *set, uint64_t **out, size_t *n, sotto_error *err)
 {
-    sqlite3_stmt *q =
-        prepare(s,
-                "SELECT substitutions + deletions + insertions, words, count(*) OVER () FROM results WHERE"
-                " configuration = ? AND set_name = ? ORDER BY utterance",
-                "it", id, set);
-    sotto_status st = SOTTO_OK;
+    study_rows *q;
+    sotto_status st =
+        study_rows_begin(&q, s->db, err,
+                         "SELECT substitutions + deletions + insertions, words, count(*) OVER () FROM results WHERE"
+                         " configuration = ? AND set_name = ? ORDER BY utterance",
+                         "it", id, set);
     size_t at = 0;
     *out = NULL;
     *n = 0;
-    while (st == SOTTO_OK && next(s, q, &st, err)) {
+    while (st == SOTTO_OK && study_rows_next(q)) {
         if (!*out) {
             *n = (size_t)column_number(q, 2);
             *out = calloc(2 * *n, sizeof **out);
@@ -511,26 +462,25 @@ static sotto_status read_edits(study_store *s, int64_t id, const char *set, uint
         (*out)[at] = (uint64_t)column_number(q, 0);
         (*out)[*n + at++] = (uint64_t)column_number(q, 1);
     }
-    sqlite3_finalize(q);
-    return st;
+    return end(q, st, err);
 }
 
-static sotto_status read_row(study_store *s, sqlite3_stmt *q, bool (*take)(const study_row *row, void *user),
-                             void *user, bool *go_on, sotto_error *err)
+static sotto_status read_row(study_store *s, study_rows *q, bool (*take)(const study_row *row, void *user), void *user,
+                             bool *go_on, sotto_error *err)
 {
     uint64_t *own = NULL, *base = NULL;
     size_t n_base = 0;
     study_row row = {.configuration = column_number(q, 0),
                      .model = column_text(q, 1),
                      .spec = column_text(q, 2),
-                     .error = (const char *)sqlite3_column_text(q, 3),
-                     .set = (const char *)sqlite3_column_text(q, 4),
+                     .error = study_rows_text(q, 3),
+                     .set = study_rows_text(q, 4),
                      .parameters = column_number(q, 5),
                      .nonzero = column_number(q, 6),
                      .bits = column_number(q, 7),
                      .file_bytes = column_number(q, 8),
-                     .wall_s = sqlite3_column_type(q, 9) == SQLITE_NULL ? NAN : sqlite3_column_double(q, 9),
-                     .audio_s = sqlite3_column_double(q, 10)};
+                     .wall_s = study_rows_real(q, 9),
+                     .audio_s = study_rows_real(q, 10)};
     sotto_status st = SOTTO_OK;
     if (row.set) st = read_edits(s, row.configuration, row.set, &own, &row.n, err);
     if (st == SOTTO_OK && row.set && column_number(q, 11) >= 0)
@@ -549,28 +499,28 @@ static sotto_status read_row(study_store *s, sqlite3_stmt *q, bool (*take)(const
 sotto_status study_store_rows(study_store *s, bool (*take)(const study_row *row, void *user), void *user,
                               sotto_error *err)
 {
-    sqlite3_stmt *q =
-        prepare(s,
-                "SELECT c.id, c.model, c.spec, c.error, r.set_name, c.parameters, c.nonzero, c.bits,"
-                " c.file_bytes, r.wall_seconds, r.audio_seconds, b.configuration FROM configurations c"
-                " LEFT JOIN runs r ON r.configuration = c.id AND r.finished = 1"
-                " LEFT JOIN configurations n ON n.model = c.model AND n.spec = 'none' AND n.id != c.id"
-                " LEFT JOIN runs b ON b.configuration = n.id AND b.set_name = r.set_name AND b.finished = 1"
-                " WHERE r.finished = 1 OR c.error IS NOT NULL ORDER BY c.id, r.set_name",
-                "");
-    sotto_status st = SOTTO_OK;
+    study_rows *q;
+    sotto_status st =
+        study_rows_begin(&q, s->db, err,
+                         "SELECT c.id, c.model, c.spec, c.error, r.set_name, c.parameters, c.nonzero, c.bits,"
+                         " c.file_bytes, r.wall_seconds, r.audio_seconds, b.configuration FROM configurations c"
+                         " LEFT JOIN runs r ON r.configuration = c.id AND r.finished = 1"
+                         " LEFT JOIN configurations n ON n.model = c.model AND n.spec = 'none' AND n.id != c.id"
+                         " LEFT JOIN runs b ON b.configuration = n.id AND b.set_name = r.set_name AND b.finished = 1"
+                         " WHERE r.finished = 1 OR c.error IS NOT NULL ORDER BY c.id, r.set_name",
+                         "");
     bool go_on = true;
-    while (go_on && st == SOTTO_OK && next(s, q, &st, err)) st = read_row(s, q, take, user, &go_on, err);
-    sqlite3_finalize(q);
-    return st;
+    while (go_on && st == SOTTO_OK && study_rows_next(q)) st = read_row(s, q, take, user, &go_on, err);
+    return end(q, st, err);
 }
 
 uint64_t study_store_meta_number(study_store *s, const char *key, uint64_t fallback)
 {
-    sqlite3_stmt *q = prepare(s, "SELECT value FROM meta WHERE key = ?", "t", key);
-    sotto_status st = SOTTO_OK;
+    study_rows *q;
+    sotto_status st = study_rows_begin(&q, s->db, NULL, "SELECT value FROM meta WHERE key = ?", "t", key);
     int64_t v;
-    if (next(s, q, &st, NULL) && options_parse_int(column_text(q, 0), &v) && v >= 0) fallback = (uint64_t)v;
-    sqlite3_finalize(q);
+    if (st == SOTTO_OK && study_rows_next(q) && options_parse_int(column_text(q, 0), &v) && v >= 0)
+        fallback = (uint64_t)v;
+    if (q) (void)study_rows_end(q, NULL);
     return fallback;
 }

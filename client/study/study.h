@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `sotto study`: models made smaller in many ways, each heard on labelled speech. Along the path of the data:
- * study_plan.c (a plan file in, configurations out), study_set.c (refs.tsv in, utterances out), study_run.c (each
- * configuration transcribes each utterance), study_store.c (results, in SQLite), study_list.c (a table of them). */
+ * plan.c (a plan file in, configurations out), set.c (refs.tsv in, utterances out), run.c (each
+ * configuration transcribes each utterance), store.c (results, in SQLite), list.c (a table of them). */
 #ifndef SOTTO_CLIENT_STUDY_H
 #define SOTTO_CLIENT_STUDY_H
 
@@ -58,7 +58,7 @@ typedef struct study_plan {
     size_t n;
 } study_plan;
 
-/* ---- study_plan.c --------------------------------------------------------------------------------------------- */
+/* ---- plan.c --------------------------------------------------------------------------------------------- */
 
 /* Reads the plan, not its sets. What is wrong with it is said as FILE:LINE: sentence. Free in any case. */
 sotto_status study_plan_read(study_plan *plan, const char *path, sotto_error *err);
@@ -70,7 +70,7 @@ void *study_grow(void *items, size_t n, size_t size);
 /* The file as one string, NUL-terminated; the caller's. */
 sotto_status study_read_text(char **out, const char *path, sotto_error *err);
 
-/* ---- study_set.c ---------------------------------------------------------------------------------------------- */
+/* ---- set.c ---------------------------------------------------------------------------------------------- */
 
 /* Reads PATH/refs.tsv and finds each line's recording. */
 sotto_status study_set_read(study_set *set, sotto_error *err);
@@ -81,7 +81,7 @@ void study_set_free(study_set *set);
 sotto_status study_halve(study_set *sets, size_t n, sotto_error *err);
 const char *study_half_name(study_half half);
 
-/* ---- study_meter.c -------------------------------------------------------------------------------------------- */
+/* ---- meter.c -------------------------------------------------------------------------------------------- */
 
 /* Memory and energy of this process and this machine, from the kernel. */
 typedef struct study_meter {
@@ -104,7 +104,7 @@ int64_t study_rss_peak(void); /* bytes; -1 = unknown */
 /* Processor, threads (0: as many as this process may use) and slots. */
 void study_machine(char out[static 200], int threads, int slots);
 
-/* ---- study_run.c ---------------------------------------------------------------------------------------------- */
+/* ---- run.c ---------------------------------------------------------------------------------------------- */
 
 struct study_store;
 
@@ -119,7 +119,7 @@ typedef struct study_work {
  * stderr and, for configurations, in the database. Anything but SOTTO_OK means that the study cannot go on. */
 sotto_status study_run(const study_work *w, size_t *failed, sotto_error *err);
 
-/* ---- study_list.c --------------------------------------------------------------------------------------------- */
+/* ---- list.c --------------------------------------------------------------------------------------------- */
 
 sotto_status study_list(struct study_store *store, sotto_error *err);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * A study's database in memory, and the figures made of it. Path of the data: study_read.c (rows of the database) ->
- * study_rate.c (error rates with intervals) -> study_table.c (a row a configuration and set), study_findings.c,
- * study_parts.c, study_answers.c, study_question.c
- * (JSON) -> study_report.c (files). */
+ * A study's database in memory, and the figures made of it. Path of the data: read.c (rows of the database) ->
+ * rate.c (error rates with intervals) -> table.c (a row a configuration and set), findings.c,
+ * parts.c, answers.c, question.c
+ * (JSON) -> report.c (files). */
 #ifndef SOTTO_CLIENT_STUDY_FIGURES_H
 #define SOTTO_CLIENT_STUDY_FIGURES_H
 
@@ -88,7 +88,7 @@ static inline bool report_is_whole(const report_configuration *c)
            (c->spec[0] == 'n' && c->spec[1] == 'o' && c->spec[2] == 'n' && c->spec[3] == 'e' && c->spec[4] == '\0');
 }
 
-/* ---- error rates (study_rate.c) ------------------------------------------------------------------------------- */
+/* ---- error rates (rate.c) ------------------------------------------------------------------------------- */
 
 typedef struct report_interval {
     double value, low, high; /* NAN where there is none */
@@ -116,7 +116,7 @@ double report_wer(const report_data *d, size_t configuration, report_part part);
 sotto_status report_score_read(report_score *s, const report_data *d, size_t configuration, report_part part,
                                sotto_error *err);
 
-/* ---- all scores, computed once (study_table.c) ---------------------------------------------------------------- */
+/* ---- all scores, computed once (table.c) ---------------------------------------------------------------- */
 
 typedef struct report_table {
     const report_data *d;
@@ -153,11 +153,11 @@ const char *report_string(const json_t *o, const char *key); /* "" where there i
 /* Members of results.json. NULL, or *ok false: out of memory. */
 json_t *report_rows(const report_table *t, bool *ok);        /* a row a configuration and set */
 char *report_csv(const json_t *rows);                        /* the same; for free() */
-json_t *report_sets(const report_table *t, bool *ok);        /* study_findings.c */
+json_t *report_sets(const report_table *t, bool *ok);        /* findings.c */
 json_t *report_headline(const report_table *t, bool *ok);    /* smallest files, and what they cost */
 json_t *report_conditions(const report_table *t, bool *ok);  /* error rates by kind of speech */
 json_t *report_sensitivity(const report_table *t, bool *ok); /* what changing one part alone costs */
-json_t *report_parts(const report_table *t, bool *ok);       /* study_parts.c */
+json_t *report_parts(const report_table *t, bool *ok);       /* parts.c */
 /* Answers from the members above. */
 json_t *report_hypotheses(const report_table *t, const json_t *parts, const json_t *headline, const json_t *conditions,
                           const json_t *sensitivity, bool *ok);
