@@ -98,6 +98,7 @@ static void test_any_bytes(void **state)
     sotto__str_free(&out);
 }
 
+/* Python's integers have no end; this is what openai-whisper makes of the line. */
 static void test_numbers_beyond_integers(void **state)
 {
     static const char text[] =
@@ -105,7 +106,7 @@ static void test_numbers_beyond_integers(void **state)
     sotto__str out = {0};
     (void)state;
     normalise(0, text, sizeof text - 1, &out);
-    assert_string_equal(out.data, "1000900000000000000000000000000000000998001500000000000000000000000000000000s");
+    assert_string_equal(out.data, "1000900000000000000000000000000000998001500000000000000000000000000000000s");
     sotto__str_free(&out);
 }
 
