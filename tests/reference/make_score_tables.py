@@ -29,10 +29,10 @@ WIDTH = 118
 
 
 UNICODE = (
-    "Unicode-DFS-2016",
-    f" * Unicode {unicodedata.unidata_version} data; (c) 1991-2021 Unicode, Inc., https://www.unicode.org/terms_of_use.html",
+    "MIT AND Unicode-DFS-2016",
+    f" * Unicode {unicodedata.unidata_version} data; (c) 1991-2021 Unicode, Inc., see LICENSES",
 )
-WHISPER = ("MIT", " * From openai-whisper, whisper/normalizers/english.json; (c) 2022 OpenAI, MIT licence")
+WHISPER = ("MIT", " * From openai-whisper, whisper/normalizers/english.json; (c) 2022 OpenAI, MIT licence, see LICENSES")
 
 
 def head(what: str, source: tuple) -> str:
