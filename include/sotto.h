@@ -498,8 +498,10 @@ SOTTO_API SOTTO_MUST_USE sotto_status sotto_bench_write(sotto_model *model, int3
 
 /* ---- scoring -------------------------------------------------------------------------------------------------- */
 
-/* Whisper's normaliser for the language (a code): English's own for "en", the basic one else, and the basic one with
- * characters as words for "zh" and "ja". The caller frees *out with sotto_string_free. Any thread. */
+/* Whisper's normaliser for the language (a code): English's own for "en", the basic one for any other, and with
+ * characters as words for "zh", "ja", "th", "lo", "my" and "yue". What is not UTF-8 in `text` counts as U+FFFD. The
+ * caller frees *out with sotto_string_free. Any thread. SOTTO_EINVAL (an argument is NULL) or SOTTO_ENOMEM, and then
+ * *out is NULL. */
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_normalise(const char *text, const char *language, char **out,
                                                             sotto_error *err);
 
@@ -511,7 +513,8 @@ typedef struct sotto_edits {
     uint64_t character_edits;
 } sotto_edits;
 
-/* Normalises both texts and counts the edits between them. Any thread. */
+/* Normalises both texts and counts the edits between them; of several ways with as few edits, one with the fewest
+ * substitutions. Takes time with the product of the texts' characters. Any thread. Errors as above. */
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_edits(const char *reference, const char *hypothesis,
                                                         const char *language, sotto_edits *out, sotto_error *err);
 
@@ -521,12 +524,15 @@ typedef struct sotto_interval {
 } sotto_interval;
 
 /* Of `n` utterances with edits[i] edits of words[i] reference words: the sum of the one over the sum of the other, and
- * the bootstrap's interval over utterances. The same seed gives the same interval. Any thread. */
+ * the percentile bootstrap's interval over utterances, 10000 resamples (Bisani and Ney, ICASSP 2004). The same seed
+ * gives the same interval on every machine. Any thread. SOTTO_EINVAL for an argument that is NULL, without a word of
+ * reference, and beyond 2^31 - 1 utterances or edits or words of one; SOTTO_ENOMEM. */
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_score_interval(const uint64_t *edits, const uint64_t *words, size_t n,
                                                            uint64_t seed, sotto_interval *out, sotto_error *err);
 
 /* Two systems on the same utterances: error rate of the first less that of the second, the 95 % interval of that, and
- * how often chance alone makes a difference as large (two-sided). */
+ * how often chance alone makes a difference as large (two-sided approximate randomisation, 10000 times). Arguments and
+ * errors as above. */
 typedef struct sotto_paired {
     double difference, low, high, p;
 } sotto_paired;

@@ -67,12 +67,30 @@ static sotto__interval interval_of(double *values, size_t n, double level)
     return (sotto__interval){quantile(values, n, (1 - level) / 2), quantile(values, n, (1 + level) / 2)};
 }
 
+/* Few enough for the sums of any resample, of at most 2^31 utterances, to fit 63 bits. */
+static bool is_countable(const sotto__edits *e)
+{
+    return (e->substitutions | e->deletions | e->insertions | e->reference) <= INT32_MAX &&
+           sotto__edits_total(e) <= INT32_MAX;
+}
+
+static sotto_status check_counts(const sotto__edits *utterances, size_t n, sotto_error *err)
+{
+    if (n > INT32_MAX)
+        return sotto__fail(err, SOTTO_EINVAL, "%zu utterances are too many to resample: 2^31 - 1 are the most", n);
+    for (size_t i = 0; i < n; i++)
+        if (!is_countable(&utterances[i]))
+            return sotto__fail(err, SOTTO_EINVAL,
+                               "utterance %zu has more than 2^31 - 1 edits or words: no text is as long", i + 1);
+    return SOTTO_OK;
+}
+
 static sotto_status check(const sotto__edits *utterances, size_t n, const sotto__resampling *how, sotto_error *err)
 {
     size_t words = 0;
+    const sotto_status st = check_counts(utterances, n, err);
+    if (st != SOTTO_OK) return st;
     for (size_t i = 0; i < n; i++) words += utterances[i].reference;
-    if (n > INT32_MAX)
-        return sotto__fail(err, SOTTO_EINVAL, "%zu utterances are too many to resample: 2^31 are the most", n);
     if (!words)
         return sotto__fail(err, SOTTO_EINVAL, "%zu utterances without a word of reference have no error rate", n);
     if (!how->resamples) return sotto__fail(err, SOTTO_EINVAL, "0 resamples: an interval needs at least 1");
@@ -171,6 +189,7 @@ sotto_status sotto__compare_systems(sotto__comparison *out, const sotto__edits *
     double *differences;
     sotto_status st = check(baseline, n, how, err);
     *out = (sotto__comparison){0};
+    if (st == SOTTO_OK) st = check_counts(other, n, err);
     if (st == SOTTO_OK) st = check_pairs(baseline, other, n, err);
     if (st != SOTTO_OK) return st;
     differences = room_for(how->resamples);

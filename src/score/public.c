@@ -57,8 +57,7 @@ sotto_status sotto_score_edits(const char *reference, const char *hypothesis, co
     return st;
 }
 
-/* Edits of utterances as score.h takes them: it sums the kinds, so all are called substitutions. NULL without memory.
- */
+/* Edits of utterances as score.h takes them: it sums the kinds, so all are called substitutions. NULL: no memory. */
 static sotto__edits *utterances(const uint64_t *edits, const uint64_t *words, size_t n)
 {
     sotto__edits *all = calloc(n ? n : 1, sizeof *all);

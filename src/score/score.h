@@ -26,8 +26,7 @@ sotto_status sotto__normalise_basic(sotto__str *out, const char *text, size_t n,
  * English; letters split for zh, ja, th, lo, my and yue, so that "words" are characters; else basic. */
 sotto_status sotto__normalise(sotto__str *out, const char *text, size_t n, const char *language, sotto_error *err);
 
-/* -- Counting edits ---------------------------------------------------------------------------------------------------
- */
+/* -- Counting edits ------------------------------------------------------------------------------------------------ */
 
 /* Edits that turn a reference into a hypothesis: the fewest (Levenshtein), and of several ways with as few, one with
  * the fewest substitutions, so with the most words right. */
@@ -49,8 +48,7 @@ void sotto__edits_add(sotto__edits *sum, const sotto__edits *more);
 size_t sotto__edits_total(const sotto__edits *e); /* substitutions + deletions + insertions */
 double sotto__error_rate(const sotto__edits *e);  /* edits / reference, 0.05 is 5 %; NaN without a reference */
 
-/* -- How sure ---------------------------------------------------------------------------------------------------------
- */
+/* -- How sure ------------------------------------------------------------------------------------------------------ */
 
 typedef struct sotto__resampling {
     size_t resamples; /* 10000 */
@@ -65,7 +63,8 @@ typedef struct sotto__interval {
 
 /* Percentile bootstrap of the error rate of n utterances: drawn n at a time with replacement (Bisani and Ney,
  * "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004). SOTTO_EINVAL without
- * utterances, a word of reference or a resample, or with a level outside 0 … 1; SOTTO_ENOMEM. */
+ * utterances, a word of reference or a resample, with a level outside 0 … 1, or beyond 2^31 - 1 utterances, or edits or
+ * words of one; SOTTO_ENOMEM. */
 sotto_status sotto__rate_interval(sotto__interval *out, const sotto__edits *utterances, size_t n,
                                   const sotto__resampling *how, sotto_error *err);
 

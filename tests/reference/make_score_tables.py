@@ -5,7 +5,8 @@ openai-whisper's British spellings.
 
     make_score_tables.py src/score
 
-Writes characters.inc, lower.inc, decompose.inc, decompose_pool.inc, compose.inc and spellings.inc. Needs regex and
+Writes characters.inc, kinds.inc, digits.inc, lower.inc, decompose.inc, decompose_pool.inc, compose.inc and
+spellings.inc. Needs regex and
 openai-whisper (its english.json; no torch). The committed tables are Python 3.11's, of Unicode 14; another Python may
 know more characters.
 """
@@ -27,15 +28,23 @@ BREAKS = "CR LF CONTROL EXTEND ZWJ RI PREPEND SPACINGMARK L V T LV LVT".split()
 WIDTH = 118
 
 
-def head(what: str) -> str:
+UNICODE = (
+    "MIT AND Unicode-DFS-2016",
+    f" * Unicode {unicodedata.unidata_version} data; (c) 1991-2021 Unicode, Inc., see LICENSES",
+)
+WHISPER = ("MIT", " * From openai-whisper, whisper/normalizers/english.json; (c) 2022 OpenAI, MIT licence, see LICENSES")
+
+
+def head(what: str, source: tuple) -> str:
+    licence, origin = source
     return (
-        f"/* SPDX-License-Identifier: MIT\n * {what}\n"
-        f" * Written by tests/reference/make_score_tables.py src/score; Unicode {unicodedata.unidata_version}. */\n"
+        f"/* SPDX-License-Identifier: {licence}\n * {what}\n{origin}.\n"
+        " * Written by tests/reference/make_score_tables.py src/score. */\n"
         "/* clang-format off */\n"
     )
 
 
-def write(folder: Path, name: str, what: str, items: list[str]) -> None:
+def write(folder: Path, name: str, what: str, items: list[str], source: tuple = UNICODE) -> None:
     """The items with commas between, packed into lines."""
     lines, line = [], ""
     for item in items:
@@ -44,7 +53,7 @@ def write(folder: Path, name: str, what: str, items: list[str]) -> None:
             line = ""
         line += item + ","
     lines.append(line)
-    (folder / name).write_text(head(what) + "\n".join(lines) + "\n", encoding="utf-8")
+    (folder / name).write_text(head(what, source) + "\n".join(lines) + "\n", encoding="utf-8")
     print(f"{name}: {len(items)} entries, {len(lines)} lines")
 
 
@@ -157,8 +166,7 @@ def spellings(folder: Path) -> None:
     kept = sorted((a, b) for a, b in pairs.items() if not re.search(r"\s", a))
     assert all(re.fullmatch(r"[ -~]{1,23}", w) and '"' not in w for pair in kept for w in pair)
     write(folder, "spellings.inc",
-          "British and American spelling, sorted; from openai-whisper's whisper/normalizers/english.json (MIT licence).",
-          [f'{{"{a}","{b}"}}' for a, b in kept])
+          "British and American spelling, sorted.", [f'{{"{a}","{b}"}}' for a, b in kept], WHISPER)
 
 
 def main() -> int:

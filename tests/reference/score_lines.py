@@ -124,6 +124,7 @@ def awkward() -> list[str]:
     # One entry a "|", except for the one that is itself meant: "a|b" stays as two entries, which does no harm.
     lines = [escaped(entry) for row in AWKWARD.strip().split("\n") for entry in row.split("|")]
     lines += ["", "|", "a|b", "mm " * 500, "nine " * 300, "[" * 300, "(" * 300, "a" * 5000, "9" * 400, "9" * 400 + " hundred"]
+    lines += ["9" * 39 + " thousand nine hundred decillion one point five decillions"]
     lines += ["one thousand " * 40, "double oh seven point five million dollars and six cents " * 20, "e\u0301" * 400]
     lines += ["a" + "\u0301\u0323\u0345\u3099" * 40, "\u0301" * 50 + "\u0323" * 50, "q" + "\u0323\u0301" * 20 + "\u0307"]
     return lines

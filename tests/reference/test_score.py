@@ -3,11 +3,13 @@
 """src/score against its references: openai-whisper's normalisers line by line, a plain table of edits, numpy's
 percentiles over numpy's random numbers.
 
-SOTTO_BIN: folder of the binaries. Needs openai-whisper (without torch), more_itertools, regex and numpy, else skipped.
+SOTTO_BIN: folder of the binaries. Needs numpy, and for the normalisers what tests/requirements-alone.txt lists (no
+torch), else skipped.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -22,7 +24,9 @@ SPEECH = SOURCE.parent / "shared"
 TOOL = Path(os.environ.get("SOTTO_BIN") or SOURCE / "build/release/bin") / "sotto-score"
 TABLES_UNICODE = "14.0.0"
 SKIPPED = 77
+KINDS = ("english", "basic", "plain", "split", "plain-split")  # as tools/score.c names them
 sys.path.insert(0, str(HERE))
+import score_lines
 
 
 def ask(kind: str, records: list[bytes], *options: str) -> bytes:
@@ -45,7 +49,18 @@ def texts_of_recordings() -> list[str]:
 
 
 class Normalisers(unittest.TestCase):
-    def compare(self, lines: list[bytes], kinds: tuple = ("english", "basic", "plain", "split", "plain-split")) -> None:
+    @classmethod
+    def setUpClass(cls):
+        global PYTHON
+        try:
+            PYTHON = score_lines.normalisers()
+        except ImportError as error:
+            raise unittest.SkipTest(f"{error.name} is not installed; make test does it, with the network at hand")
+
+    def test_without_torch(self):
+        self.assertNotIn("torch", sys.modules)
+
+    def compare(self, lines: list[bytes], kinds: tuple = KINDS) -> None:
         """Zero differences on these lines; NUL ends a record of the tool, so none may hold one."""
         for kind in kinds:
             got = ask(kind, lines).split(b"\0")[:-1]
@@ -62,6 +77,13 @@ class Normalisers(unittest.TestCase):
         lines = [line.encode("utf-8") for line in score_lines.awkward() if "\0" not in line]
         self.assertGreater(len(lines), 700)
         self.compare(lines)
+
+    def test_committed_cases(self):
+        """unit-score's file says what the Python says now: no row is of an older version, or mended by hand."""
+        rows = json.loads((SOURCE / "tests/unit/data/score.json").read_text(encoding="utf-8"))
+        self.assertGreater(len(rows), 900)
+        for line, *answers in rows:
+            self.assertEqual(answers, [PYTHON[kind](line) for kind in KINDS], line)
 
     def test_composed_lines(self):
         self.compare([line.encode("utf-8") for line in score_lines.composed(6000)])
@@ -227,14 +249,11 @@ class Resampling(unittest.TestCase):
 
 
 def missing() -> str:
-    global PYTHON, numpy, score_lines
+    global numpy
     try:
         import numpy
-        import score_lines
-
-        PYTHON = score_lines.normalisers()
-    except ImportError as error:
-        return f"{error.name} is not installed"
+    except ImportError:
+        return "numpy is not installed"
     return "" if TOOL.is_file() else f"{TOOL} is not built"
 
 

@@ -98,6 +98,7 @@ static void test_any_bytes(void **state)
     sotto__str_free(&out);
 }
 
+/* Python's integers have no end; this is what openai-whisper makes of the line. */
 static void test_numbers_beyond_integers(void **state)
 {
     static const char text[] =
@@ -105,7 +106,7 @@ static void test_numbers_beyond_integers(void **state)
     sotto__str out = {0};
     (void)state;
     normalise(0, text, sizeof text - 1, &out);
-    assert_string_equal(out.data, "1000900000000000000000000000000000000998001500000000000000000000000000000000s");
+    assert_string_equal(out.data, "1000900000000000000000000000000000998001500000000000000000000000000000000s");
     sotto__str_free(&out);
 }
 
@@ -224,6 +225,89 @@ static void test_what_cannot_be_resampled(void **state)
     assert_non_null(strstr(err.message, "resamples"));
 }
 
+/* -- sotto_score_* of sotto.h -- */
+
+static void test_public_texts(void **state)
+{
+    sotto_error err = {0};
+    sotto_edits e = {0};
+    char *out = (char *)"untouched";
+    (void)state;
+    assert_int_equal(sotto_score_normalise("Mr. Smith's twenty COLOURS", "en", &out, &err), SOTTO_OK);
+    assert_string_equal(out, "mister smith is 20 colors");
+    sotto_string_free(out);
+    assert_int_equal(sotto_score_normalise("", "de", &out, &err), SOTTO_OK);
+    assert_string_equal(out, "");
+    sotto_string_free(out);
+    /* "2 colors are here", "2 collars here": a word changed and one left out. Of the characters "ors are", 5 are edited
+     * to make "lars": o to l, "rs " left out, e to s. */
+    assert_int_equal(sotto_score_edits("Two colours are here!", "two collars here", "en", &e, &err), SOTTO_OK);
+    assert_true(e.words == 4 && e.substitutions == 1 && e.deletions == 1 && e.insertions == 0);
+    assert_true(e.characters == 17 && e.character_edits == 5);
+    assert_int_equal(sotto_score_edits("\xE4\xBD\xA0\xE5\xA5\xBD", "\xE4\xBD\xA0", "zh", &e, &err), SOTTO_OK);
+    assert_true(e.words == 2 && e.deletions == 1 && e.substitutions == 0 && e.insertions == 0);
+}
+
+/* They are score.h's, with its 10000 resamples. */
+static void test_public_resampling(void **state)
+{
+    enum { N = 40 };
+    uint64_t edits[N], base[N], words[N];
+    sotto__edits a[N], b[N];
+    sotto__resampling how = sotto__resampling_default();
+    sotto__interval want;
+    sotto__comparison c;
+    sotto_interval i;
+    sotto_paired p;
+    (void)state;
+    how.seed = 7;
+    for (size_t k = 0; k < N; k++) {
+        edits[k] = k % 4, base[k] = k % 3 + (k % 7 == 0), words[k] = 5 + k % 9;
+        b[k] = (sotto__edits){0, edits[k], 0, words[k]};
+        a[k] = (sotto__edits){0, 0, base[k], words[k]};
+    }
+    assert_int_equal(sotto_score_interval(edits, words, N, 7, &i, NULL), SOTTO_OK);
+    assert_int_equal(sotto__rate_interval(&want, b, N, &how, NULL), SOTTO_OK);
+    check_close(i.value, 60.0 / 350, 1e-12);
+    assert_true(i.low == want.low && i.high == want.high && i.low < i.value && i.value < i.high);
+    assert_int_equal(sotto_score_paired(edits, base, words, N, 7, &p, NULL), SOTTO_OK);
+    assert_int_equal(sotto__compare_systems(&c, a, b, N, &how, NULL), SOTTO_OK);
+    check_close(p.difference, (60.0 - 45) / 350, 1e-12); /* the first less the base: more edits, above 0 */
+    assert_true(p.low == c.interval.low && p.high == c.interval.high && p.p == c.p && p.p < 0.9);
+}
+
+static void check_refused(sotto_status st, const sotto_error *err, const char *says)
+{
+    assert_int_equal(st, SOTTO_EINVAL);
+    if (!strstr(err->message, says)) fail_msg("\"%s\" does not say \"%s\"", err->message, says);
+}
+
+static void test_public_refusals(void **state)
+{
+    const uint64_t edits[] = {1, 2}, words[] = {3, 4}, none[] = {0, 0}, huge[] = {1, UINT64_MAX};
+    sotto_error err = {0};
+    sotto_edits e = {.words = 9};
+    sotto_interval i = {9, 9, 9};
+    sotto_paired p = {9, 9, 9, 9};
+    char *out = (char *)"untouched";
+    (void)state;
+    check_refused(sotto_score_normalise(NULL, "en", &out, &err), &err, "text or language is NULL");
+    assert_null(out);
+    check_refused(sotto_score_normalise("a", "en", NULL, &err), &err, "out is NULL");
+    check_refused(sotto_score_edits("a", NULL, "en", &e, &err), &err, "hypothesis or language is NULL");
+    assert_true(e.words == 0);
+    check_refused(sotto_score_interval(NULL, words, 2, 1, &i, &err), &err, "edits or words is NULL");
+    check_refused(sotto_score_interval(edits, none, 2, 1, &i, &err), &err, "without a word of reference");
+    check_refused(sotto_score_interval(edits, words, 0, 1, &i, &err), &err, "0 utterances");
+    check_refused(sotto_score_interval(huge, words, 2, 1, &i, &err), &err, "utterance 2 has more than 2^31 - 1");
+    check_refused(sotto_score_interval(edits, huge, 2, 1, &i, &err), &err, "utterance 2 has more than 2^31 - 1");
+    assert_true(i.value == 0 && i.low == 0 && i.high == 0);
+    check_refused(sotto_score_paired(edits, NULL, words, 2, 1, &p, &err), &err, "base_edits or words is NULL");
+    check_refused(sotto_score_paired(edits, huge, words, 2, 1, &p, &err), &err, "utterance 2 has more than 2^31 - 1");
+    check_refused(sotto_score_paired(huge, edits, words, 2, 1, &p, &err), &err, "utterance 2 has more than 2^31 - 1");
+    assert_true(p.difference == 0 && p.p == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +321,9 @@ int main(void)
         cmocka_unit_test(test_same_on_every_machine),
         cmocka_unit_test(test_comparison_of_known_cases),
         cmocka_unit_test(test_what_cannot_be_resampled),
+        cmocka_unit_test(test_public_texts),
+        cmocka_unit_test(test_public_resampling),
+        cmocka_unit_test(test_public_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
