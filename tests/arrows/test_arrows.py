@@ -48,8 +48,8 @@ ONLY = {
     r"soxr\.h": "src/audio/resample.c",
     r"lib(av\w+|swresample)/.*": "src/audio/decode_ffmpeg.c",
     r"microhttpd\.h": "server/http.c",
-    r"wslay/.*": "server/websocket.c",
-    r"nettle/.*": "server/handshake.c",
+    r"wslay/.*": "common/websocket.c",
+    r"nettle/.*": "common/websocket_key.c",
     r"portaudio\.h": "client/mic.c",
     r"curl/.*": "client/remote.c",
 }
