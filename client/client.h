@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * The commands, and the parts of `sotto transcribe`: inputs in, an engine (daemon or this process) between, outputs
- * out. What `sotto live` is made of: mic.h, ring.h, feed.h, pcm.h, cues.h, captions.h. */
+ * out. What `sotto live` is made of: live.h, mic.h, ring.h, feed.h, pcm.h, captioner.h, cues.h, captions.h. */
 #ifndef SOTTO_CLIENT_CLIENT_H
 #define SOTTO_CLIENT_CLIENT_H
 
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "decode_options.h"
 #include "models.h"
@@ -49,6 +51,8 @@ int command_study_report(int argc, char **argv); /* of study.c's table */
 void interruption_catch(void);
 bool is_interrupted(void);
 void interruption_target(sotto_session *session); /* NULL = none */
+/* Sets the flag: for handlers of others. */
+void interruption_note(void);
 
 /* ---- inputs and outputs (files.c) ----------------------------------------------------------------------------- */
 
@@ -101,6 +105,32 @@ void remote_free(remote *r);
 sotto_status remote_transcribe(remote *r, const work *w, const char *path, const char *name, transcripts *out,
                                sotto_error *err);
 
+/* The sentence in OpenAI's error object, or what can be said without, as error. */
+sotto_status remote_refused(const remote *r, long http_status, const char *body, size_t n, sotto_error *err);
+/* The daemon's address, without '/' at its end. */
+const char *remote_url(const remote *r);
+
+/* A parameter of a query, in UTF-8 and not encoded yet; value NULL: left out. */
+typedef struct remote_parameter {
+    const char *name, *value;
+} remote_parameter;
+
+/* What a request says of where it goes: its header Host, and its target ("/v1/captions?rate=8000"). */
+typedef struct remote_address {
+    char *host, *target;
+} remote_address;
+
+/* Connects for another protocol than requests, of which there can be none afterwards. *to is for remote_address_free
+ * in any case. */
+sotto_status remote_connect(remote *r, const char *path, const remote_parameter *parameters, size_t n,
+                            remote_address *to, sotto_error *err);
+void remote_address_free(remote_address *a);
+/* To wait on; -1 when the connection is gone. */
+int remote_socket(const remote *r);
+/* As recv and send on a socket that does not block; one thread at a time. `more` is of no use here. */
+ssize_t remote_read(void *r, void *bytes, size_t n);
+ssize_t remote_write(void *r, const void *bytes, size_t n, bool more);
+
 /* Opens the model in this process. */
 sotto_status local_open(local **out, const work *w, sotto_error *err);
 void local_free(local *l);
@@ -121,6 +151,16 @@ typedef struct parsed_result {
 sotto_status parsed_result_read(parsed_result *out, const json_t *document, sotto_error *err);
 void parsed_result_free(parsed_result *p);
 
+/* A caption made of a message of /v1/captions; strings are borrowed from `document`, words belong to it. Of the counts
+ * there are none. */
+typedef struct parsed_caption {
+    sotto_caption caption;
+    sotto_word *words;
+} parsed_caption;
+
+sotto_status parsed_caption_read(parsed_caption *out, const json_t *document, sotto_error *err);
+void parsed_caption_free(parsed_caption *p);
+
 /* ---- terminal ------------------------------------------------------------------------------------------------- */
 
 /* One line on stderr that is redrawn, when stderr is a terminal; nothing otherwise. */
@@ -138,6 +178,10 @@ void progress_end(progress *p);
 /* The report (JSON text) as a table for people. */
 void print_report(FILE *to, const char *name, const char *report);
 
+/* ---- time and threads (terminal.c, thread.c) ------------------------------------------------------------------ */
+
 double now_s(void);
+/* pthread_create of a thread that takes no signals: those are the main thread's. */
+int thread_start(pthread_t *thread, void *(*run)(void *user), void *user);
 
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * The thread that pushes sound into a stream (feed.h). */
+ * The thread that pushes sound into a captioner (feed.h). */
 #include "feed.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,7 +17,6 @@
 #include "pcm.h"
 
 enum { BLOCK = 4096, RATE = 16000, BLOCKS_PER_SECOND = 50, BYTES = 1 << 16, WAIT_MS = 100 };
-static const double ahead_s = 20; /* of what was heard, at most, with is_fast: bounds memory */
 
 struct feed {
     feed_options options;
@@ -28,7 +26,7 @@ struct feed {
     unsigned char *bytes;
     size_t n_bytes;
     int rate;
-    sotto_stream *stream;
+    captioner *to;
     pthread_t thread;
     double began_s;  /* when the first sample was due */
     uint64_t pushed; /* samples */
@@ -69,7 +67,7 @@ uint64_t feed_losses(const feed *f) { return f->mic ? mic_losses(f->mic) : 0; }
 
 static bool push(feed *f, const float *samples, size_t n)
 {
-    if (f->status == SOTTO_OK) f->status = sotto_stream_push(f->stream, samples, n, &f->error);
+    if (f->status == SOTTO_OK) f->status = f->to->kind->push(f->to, samples, n, &f->error);
     f->pushed += n;
     return f->status == SOTTO_OK;
 }
@@ -80,7 +78,7 @@ static void sleep_until(double when_s)
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) continue;
 }
 
-/* Not before the next sample was spoken; or, fast, when it is near enough to what was heard. False: stop. */
+/* Not before the next sample was spoken; or, fast, when not too much waits to be heard. False: stop. */
 static bool wait_for_turn(feed *f)
 {
     if (!f->options.is_fast) {
@@ -89,9 +87,7 @@ static bool wait_for_turn(feed *f)
         return !is_stopped(f);
     }
     while (!is_stopped(f)) {
-        sotto_stream_state state = {.size = sizeof state};
-        sotto_stream_get_state(f->stream, &state);
-        if (state.pushed_s - state.heard_s < ahead_s) return true;
+        if (!f->to->kind->is_ahead(f->to)) return true;
         sleep_until(now_s() + 0.01);
     }
     return false;
@@ -210,19 +206,14 @@ static void *run(void *user)
         push_stdin(f);
     else
         push_file(f);
-    sotto_stream_end(f->stream);
+    f->to->kind->end(f->to);
     return NULL;
 }
 
-sotto_status feed_start(feed *f, sotto_stream *stream, sotto_error *err)
+sotto_status feed_start(feed *f, captioner *to, sotto_error *err)
 {
-    sigset_t all, before;
-    f->stream = stream;
-    /* signals are the main thread's */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&f->thread, NULL, run, f);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    f->to = to;
+    int failed = thread_start(&f->thread, run, f);
     if (!failed) return SOTTO_OK;
     return options_fail(err, SOTTO_ENOMEM, "the thread that feeds the stream cannot be started: %s", strerror(failed));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Where live captions get their sound from: a thread that pushes a microphone, a recording or standard input into a
- * sotto_stream, and ends the stream when there is no more. */
+ * captioner, and ends it when there is no more. */
 #ifndef SOTTO_CLIENT_FEED_H
 #define SOTTO_CLIENT_FEED_H
 
@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "captioner.h"
 #include "sotto.h"
 
 typedef struct feed feed;
@@ -26,7 +27,7 @@ sotto_status feed_open(feed **out, const feed_options *o, sotto_error *err);
 int feed_rate(const feed *f);
 /* "the microphone \"pulse\"", a file's name, "standard input". */
 const char *feed_name(const feed *f);
-sotto_status feed_start(feed *f, sotto_stream *stream, sotto_error *err);
+sotto_status feed_start(feed *f, captioner *to, sotto_error *err);
 /* A message for people since the last call, for free(), or NULL. */
 char *feed_notice(feed *f);
 /* Times that sound was lost on its way here. */

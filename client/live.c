@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * sotto live: sound from a microphone or a recording into a sotto_stream, captions to the screen and into files. The
- * main thread hears and draws, feed.c's thread pushes, PortAudio's captures. */
+ * sotto live: sound from a microphone or a recording into a captioner, captions to the screen and into files. The main
+ * thread takes captions and draws, feed.c's thread pushes, PortAudio's captures. */
 #include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -12,17 +12,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "captioner.h"
 #include "captions.h"
 #include "client.h"
 #include "feed.h"
-
-typedef struct live_options {
-#define SECTION(title)
-#define OPTION OPTION_FIELD
-#include "live_options.def"
-#undef OPTION
-#undef SECTION
-} live_options;
 
 static const option table[] = {
 #define SECTION OPTION_SECTION
@@ -37,17 +30,16 @@ static const double wait_s = 0.1, rate_s = 5; /* rates are those of the last sec
 
 typedef struct live {
     const live_options *options;
+    bool server_named;
     FILE *messages; /* stderr, whatever becomes of its descriptor while the sound system is hushed */
     feed *feed;
-    sotto_model *model;
-    sotto_stream *stream;
+    captioner *captioner;
     screen screen;
     caption_files files;
     bool has_begun;           /* sound has come */
     uint64_t products[RATES]; /* multiply-adds so far, at … */
     double products_s[RATES];
     size_t n_products; /* ever noted */
-    double rtf;
 } live;
 
 /* ---- signals and the terminal --------------------------------------------------------------------------------- */
@@ -66,6 +58,7 @@ static void restore_terminal(void)
 /* The first signal ends the capture, and what was said so far is confirmed; the second one ends the program. */
 static void on_signal(int number)
 {
+    interruption_note(); /* requests end too */
     if (!atomic_exchange(&stop, true)) return;
     restore_terminal();
     signal(number, SIG_DFL);
@@ -123,14 +116,18 @@ static void tell(const char *text, void *user)
 
 /* ---- status --------------------------------------------------------------------------------------------------- */
 
-static void note_counts(live *l, const sotto_caption *c)
+static captioner_state state_of(live *l)
 {
-    uint64_t sum = 0;
-    for (int p = 0; p < SOTTO_PART_COUNT; p++) sum += c->counts.multiply_adds[p];
+    captioner_state s;
+    l->captioner->kind->get_state(l->captioner, &s);
+    return s;
+}
+
+static void note_products(live *l)
+{
     size_t at = l->n_products++ % RATES;
-    l->products[at] = sum;
+    l->products[at] = state_of(l).multiply_adds;
     l->products_s[at] = now_s();
-    l->rtf = c->counts.audio_s > 0 ? c->counts.wall_s / c->counts.audio_s : 0;
 }
 
 /* Applications of parameters a second, since the first caption of the last seconds. */
@@ -151,15 +148,15 @@ static double products_per_second(const live *l)
 static void draw_status(live *l)
 {
     static const char full[] = "##########";
-    sotto_stream_state s = {.size = sizeof s};
+    const captioner_state s = state_of(l);
     char text[160];
-    sotto_stream_get_state(l->stream, &s);
     int cells = (int)((s.level_db + METER_DB) * METER_CELLS / METER_DB);
     cells = cells < 0 ? 0 : cells > METER_CELLS ? METER_CELLS : cells;
     double lag = s.pushed_s - s.heard_s;
     snprintf(text, sizeof text, " [%.*s%*s] %4.0f dB %s lag %.1f s  rtf %.2f  %.1f G params/s  %llu xruns ", cells,
-             full, METER_CELLS - cells, "", s.level_db, s.speech ? "*" : " ", lag > 0 ? lag : 0, l->rtf,
-             1e-9 * products_per_second(l), (unsigned long long)feed_losses(l->feed));
+             full, METER_CELLS - cells, "", s.level_db, s.speech ? "*" : " ", lag > 0 ? lag : 0,
+             s.pushed_s > 0 ? s.hearing_s / s.pushed_s : 0, 1e-9 * products_per_second(l),
+             (unsigned long long)feed_losses(l->feed));
     screen_status(&l->screen, text);
 }
 
@@ -174,7 +171,7 @@ static void tell_notices(live *l)
 
 static void show(live *l, const sotto_caption *c)
 {
-    note_counts(l, c);
+    note_products(l);
     screen_caption(&l->screen, c);
     caption_files_add(&l->files, c);
 }
@@ -182,10 +179,8 @@ static void show(live *l, const sotto_caption *c)
 /* Once the first sound has come: some sound systems take seconds to begin. */
 static void tell_beginning(live *l)
 {
-    sotto_stream_state s = {.size = sizeof s};
     char text[400];
-    sotto_stream_get_state(l->stream, &s);
-    if (l->has_begun || s.pushed_s <= 0) return;
+    if (l->has_begun || state_of(l).pushed_s <= 0) return;
     l->has_begun = true;
     snprintf(text, sizeof text, "listening to %.250s at %d Hz%s", feed_name(l->feed), feed_rate(l->feed),
              l->screen.is_terminal ? "; Ctrl-C ends" : "");
@@ -196,7 +191,7 @@ static sotto_status hear(live *l, sotto_error *err)
 {
     for (bool told = false;;) {
         const sotto_caption *c = NULL;
-        sotto_status st = sotto_stream_next(l->stream, wait_s, &c, err);
+        sotto_status st = l->captioner->kind->next(l->captioner, wait_s, &c, err);
         if (st != SOTTO_OK) return st;
         if (l->screen.is_terminal) measure_terminal(&l->screen);
         if (atomic_exchange(&was_away, false)) l->screen.drawn = 0;
@@ -212,57 +207,55 @@ static sotto_status hear(live *l, sotto_error *err)
     }
 }
 
-static sotto_status open_model(live *l, sotto_error *err)
+static sotto_status open_captioner(live *l, sotto_error *err)
 {
     const live_options *o = l->options;
-    char *path = NULL;
-    sotto_model_options mo;
-    sotto_status st;
-    sotto_model_options_default(&mo);
-    mo.threads = (int32_t)o->threads;
-    mo.precision = models_precision(o->precision);
-    mo.no_cache = !o->cache;
-    if ((st = models_resolve(o->model, &path, err)) == SOTTO_OK) st = sotto_model_open(&l->model, path, &mo, err);
-    free(path);
+    char text[300];
+    if (!o->local) {
+        sotto_status st = captioner_open_remote(&l->captioner, o, err);
+        if (st == SOTTO_OK || l->server_named || st == SOTTO_ECANCELLED) return st;
+        snprintf(text, sizeof text, "no daemon answers at %.200s; captioning in this process", o->server);
+        tell(text, l);
+    }
+    return captioner_open_local(&l->captioner, o, err);
+}
+
+/* The microphone before the model: what is said while that is read waits in its ring. */
+static sotto_status open_all(live *l, sotto_error *err)
+{
+    const live_options *o = l->options;
+    const feed_options from = {
+        .device = o->device, .file = o->file, .is_fast = o->pace == LIVE_PACE_FAST, .stop = &stop};
+    sotto_status st = open_captioner(l, err);
+    if (st == SOTTO_OK) st = feed_open(&l->feed, &from, err);
+    if (st == SOTTO_OK) st = l->captioner->kind->begin(l->captioner, feed_rate(l->feed), err);
     return st;
 }
 
-static sotto_status open_stream(live *l, const char *vad_path, sotto_error *err)
+/* Sound in, captions out, until both are at their ends; of several errors the first. */
+static sotto_status caption(live *l, sotto_error *err)
 {
-    const live_options *o = l->options;
-    sotto_stream_options so;
-    sotto_stream_options_default(&so);
-    so.vad_path = vad_path;
-    so.sample_rate = feed_rate(l->feed);
-    so.task = o->task == 1 ? SOTTO_TASK_TRANSLATE : SOTTO_TASK_TRANSCRIBE;
-    so.language = *o->language ? o->language : NULL;
-    so.initial_prompt = *o->prompt ? o->prompt : NULL;
-    so.interval_s = o->interval;
-    so.every_interval = o->file && o->pace == 1;
-    return sotto_stream_open(&l->stream, l->model, &so, err);
+    sotto_error second;
+    sotto_status st = feed_start(l->feed, l->captioner, err);
+    if (st != SOTTO_OK) return st;
+    if (l->screen.is_terminal) change_terminal();
+    st = hear(l, err);
+    atomic_store(&stop, true);
+    sotto_status fed = feed_finish(l->feed, &second);
+    if (st == SOTTO_OK && fed != SOTTO_OK) *err = second, st = fed;
+    sotto_status finished = l->captioner->kind->finish(l->captioner, &second);
+    if (st == SOTTO_OK && finished != SOTTO_OK) *err = second, st = finished;
+    return st;
 }
 
 static sotto_status run(live *l, sotto_error *err)
 {
     const live_options *o = l->options;
-    feed_options from = {.device = o->device, .file = o->file, .is_fast = o->pace == 1, .stop = &stop};
-    char *vad_path = NULL, text[400];
-    sotto_error second;
-    sotto_status st;
-    /* the microphone first: what is said while the model is read waits in its ring */
-    if ((st = models_resolve(o->vad, &vad_path, err)) == SOTTO_OK &&
-        (st = feed_open(&l->feed, &from, err)) == SOTTO_OK && (st = open_model(l, err)) == SOTTO_OK)
-        st = open_stream(l, vad_path, err);
-    free(vad_path);
+    char text[100];
+    sotto_status st = open_all(l, err);
     if (st != SOTTO_OK) return st;
     caption_files_open(&l->files, o->srt, o->vtt, o->jsonl, tell, l);
-    if ((st = feed_start(l->feed, l->stream, err)) == SOTTO_OK) {
-        if (l->screen.is_terminal) change_terminal();
-        st = hear(l, err);
-        atomic_store(&stop, true);
-        sotto_status fed = feed_finish(l->feed, &second);
-        if (st == SOTTO_OK && fed != SOTTO_OK) *err = second, st = fed;
-    }
+    st = caption(l, err);
     screen_close(&l->screen);
     restore_terminal();
     caption_files_close(&l->files);
@@ -274,8 +267,9 @@ static sotto_status run(live *l, sotto_error *err)
     return st;
 }
 
-static sotto_status check(const live_options *o, bool device_named, sotto_error *err)
+static sotto_status check(const live_options *o, bool server_named, bool device_named, sotto_error *err)
 {
+    if (o->local && server_named) return options_fail(err, SOTTO_EINVAL, "--local and --server exclude one another");
     if (*o->language && !sotto_language_code(o->language))
         return options_fail(err, SOTTO_EINVAL,
                             "--language is \"%s\", but should be a language of Whisper's, as code (\"en\") or English "
@@ -285,7 +279,7 @@ static sotto_status check(const live_options *o, bool device_named, sotto_error 
     if (o->file && !*o->file) return options_fail(err, SOTTO_EINVAL, "--from-file is empty");
     if (!o->vad || !*o->vad || strcmp(o->vad, "none") == 0)
         return options_fail(err, SOTTO_EINVAL, "live captions need a voice detector, but --vad names none");
-    if (!o->file && o->pace == 1)
+    if (!o->file && o->pace == LIVE_PACE_FAST)
         return options_fail(err, SOTTO_EINVAL, "--pace fast is for recordings: name one with --from-file");
     return SOTTO_OK;
 }
@@ -308,6 +302,7 @@ int command_live(int argc, char **argv)
             "Writes what is said while it is said. On a terminal, words that may still change are dim; elsewhere a\n"
             "line is printed when a sentence or an utterance is final.",
         .notes = "Ctrl-C ends the recording and prints the rest of what was said; a second one ends at once.\n"
+                 "A daemon that goes away ends it too, with status 1; what was confirmed until then is written.\n"
                  "Exit status: 0 all went well, 1 something failed or could not be written, 2 wrong usage.",
         .groups = groups,
         .n_groups = 1};
@@ -316,7 +311,8 @@ int command_live(int argc, char **argv)
     int status = options_main(&program, argc, argv);
     if (status >= 0) return status;
     bool device_named = options_origin(&program, "device") == OPTIONS_FROM_COMMAND_LINE;
-    if (check(&o, device_named, &err) != SOTTO_OK) {
+    l.server_named = options_origin(&program, "server") == OPTIONS_FROM_COMMAND_LINE;
+    if (check(&o, l.server_named, device_named, &err) != SOTTO_OK) {
         fprintf(stderr, "%s: %s\nTry '%s --help'.\n", program.name, err.message, program.name);
         options_free(&program);
         return EXIT_USAGE;
@@ -331,9 +327,8 @@ int command_live(int argc, char **argv)
     bool gave_up = st == SOTTO_ECANCELLED && atomic_load(&stop);
     if (st != SOTTO_OK && !gave_up) tell(err.message, &l);
     status = (st == SOTTO_OK || gave_up) && !l.screen.failed && !l.files.failed ? EXIT_FINE : EXIT_SOME_FAILED;
-    sotto_stream_free(l.stream);
+    if (l.captioner) l.captioner->kind->free(l.captioner);
     feed_free(l.feed);
-    sotto_model_free(l.model);
     options_free(&program);
     return status;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * verbose_json from a daemon -> sotto_result, so that one reply can be written in several formats. */
+ * What a daemon sent -> what the library would have given: verbose_json -> sotto_result, so that one reply can be
+ * written in several formats; messages of /v1/captions -> sotto_caption. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,17 +27,19 @@ static size_t count_tokens(const json_t *segments)
     return n;
 }
 
+static sotto_word word_of(const json_t *w, const char *name)
+{
+    return (sotto_word){.text = text(w, name),
+                        .start_s = number(w, "start"),
+                        .end_s = number(w, "end"),
+                        .probability = number(w, "probability")};
+}
+
 /* Words are one list in the document; each goes to the segment that it begins in (the last one takes what is left). */
 static void deal_words(parsed_result *p, const json_t *words)
 {
     size_t at = 0, n = p->n_words;
-    for (size_t i = 0; i < n; i++) {
-        const json_t *w = json_array_get(words, i);
-        p->words[i] = (sotto_word){.text = text(w, "word"),
-                                   .start_s = number(w, "start"),
-                                   .end_s = number(w, "end"),
-                                   .probability = number(w, "probability")};
-    }
+    for (size_t i = 0; i < n; i++) p->words[i] = word_of(json_array_get(words, i), "word");
     for (size_t i = 0; i < p->result.n_segments; i++) {
         sotto_segment *s = &p->segments[i];
         bool last = i + 1 == p->result.n_segments;
@@ -96,4 +99,32 @@ void parsed_result_free(parsed_result *p)
     free(p->tokens);
     free(p->words);
     *p = (parsed_result){0};
+}
+
+sotto_status parsed_caption_read(parsed_caption *p, const json_t *document, sotto_error *err)
+{
+    const json_t *confirmed = json_object_get(document, "confirmed"),
+                 *tentative = json_object_get(document, "tentative");
+    size_t n = json_array_size(confirmed), m = json_array_size(tentative);
+    *p = (parsed_caption){.words = calloc(n + m + 1, sizeof *p->words)};
+    if (!p->words) return options_fail(err, SOTTO_ENOMEM, "out of memory: words of the daemon");
+    for (size_t i = 0; i < n; i++) p->words[i] = word_of(json_array_get(confirmed, i), "text");
+    for (size_t i = 0; i < m; i++) p->words[n + i] = word_of(json_array_get(tentative, i), "text");
+    p->caption = (sotto_caption){.confirmed = p->words,
+                                 .n_confirmed = n,
+                                 .tentative = p->words + n,
+                                 .n_tentative = m,
+                                 .utterance_end = json_is_true(json_object_get(document, "utterance_end")),
+                                 .last = json_is_true(json_object_get(document, "last")),
+                                 .language = json_string_value(json_object_get(document, "language")),
+                                 .heard_s = number(document, "heard"),
+                                 .pushed_s = number(document, "pushed"),
+                                 .wall_s = number(document, "wall")};
+    return SOTTO_OK;
+}
+
+void parsed_caption_free(parsed_caption *p)
+{
+    free(p->words);
+    *p = (parsed_caption){0};
 }

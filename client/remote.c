@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The engine of a daemon: OpenAI's audio endpoints over libcurl (the only file that includes curl.h). Files are
- * streamed from disk as they are sent. */
+ * streamed from disk as they are sent. Also connections for another protocol than requests, encrypted and through
+ * proxies as requests are. */
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -75,12 +77,9 @@ static bool is_loopback(const char *url)
     return yes;
 }
 
-/* GET, or POST of `form`. `timeout_s` 0 = none. Fails only when no reply came. */
-static sotto_status request(remote *r, const char *path, curl_mime *form, long timeout_s, reply *to, sotto_error *err)
+/* What requests and connections have in common. */
+static void prepare(remote *r, const char *url, reply *to)
 {
-    char *url = NULL;
-    curl_off_t wait_s = 0;
-    if (asprintf(&url, "%s%s", r->url, path) < 0) return options_fail(err, SOTTO_ENOMEM, "out of memory: URL");
     free(to->body);
     *to = (reply){.progress = to->progress};
     curl_easy_reset(r->curl);
@@ -90,41 +89,55 @@ static sotto_status request(remote *r, const char *path, curl_mime *form, long t
     curl_easy_setopt(r->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, to->message);
     curl_easy_setopt(r->curl, CURLOPT_CONNECTTIMEOUT, 5L);
-    curl_easy_setopt(r->curl, CURLOPT_TIMEOUT, timeout_s);
-    curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, to);
     curl_easy_setopt(r->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(r->curl, CURLOPT_XFERINFOFUNCTION, on_transfer);
     curl_easy_setopt(r->curl, CURLOPT_XFERINFODATA, to);
     if (r->is_loopback) curl_easy_setopt(r->curl, CURLOPT_PROXY, "");
-    if (form) curl_easy_setopt(r->curl, CURLOPT_MIMEPOST, form);
+}
+
+static CURLcode perform(remote *r, reply *to)
+{
     CURLcode code = curl_easy_perform(r->curl);
+    curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, NULL);
+    if (code != CURLE_OK && !to->message[0]) snprintf(to->message, sizeof to->message, "%s", curl_easy_strerror(code));
+    return code;
+}
+
+/* GET, or POST of `form`. `timeout_s` 0 = none. Fails only when no reply came. */
+static sotto_status request(remote *r, const char *path, curl_mime *form, long timeout_s, reply *to, sotto_error *err)
+{
+    char *url = NULL;
+    curl_off_t wait_s = 0;
+    if (asprintf(&url, "%s%s", r->url, path) < 0) return options_fail(err, SOTTO_ENOMEM, "out of memory: URL");
+    prepare(r, url, to);
     free(url);
+    curl_easy_setopt(r->curl, CURLOPT_TIMEOUT, timeout_s);
+    curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, to);
+    if (form) curl_easy_setopt(r->curl, CURLOPT_MIMEPOST, form);
+    CURLcode code = perform(r, to);
     curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &to->status);
     if (curl_easy_getinfo(r->curl, CURLINFO_RETRY_AFTER, &wait_s) == CURLE_OK)
         to->retry_after_s = wait_s > RETRY_SECONDS_MAX ? RETRY_SECONDS_MAX : (long)wait_s;
-    curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, NULL);
     if (is_interrupted()) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
     if (to->too_large)
         return options_fail(err, SOTTO_ELIMIT, "the reply of %s is larger than %d MB", r->url, REPLY_BYTES_MAX >> 20);
     /* A refusal may arrive while the file is still being sent, and break the sending: the refusal counts. */
     if (code == CURLE_OK || (code == CURLE_SEND_ERROR && to->status >= 400)) return SOTTO_OK;
-    return options_fail(err, SOTTO_EIO, "no answer from %s: %s", r->url,
-                        to->message[0] ? to->message : curl_easy_strerror(code));
+    return options_fail(err, SOTTO_EIO, "no answer from %s: %s", r->url, to->message);
 }
 
-/* The sentence in OpenAI's error object, or what can be said without. */
-static sotto_status fail_refused(const remote *r, const reply *re, sotto_error *err)
+sotto_status remote_refused(const remote *r, long http_status, const char *body, size_t n, sotto_error *err)
 {
-    json_t *document = re->body ? json_loadb(re->body, re->n, 0, NULL) : NULL;
+    json_t *document = body ? json_loadb(body, n, 0, NULL) : NULL;
     const char *message = json_string_value(json_object_get(json_object_get(document, "error"), "message"));
-    sotto_status code = re->status == 404                        ? SOTTO_ENOTFOUND
-                        : re->status == 413 || re->status == 503 ? SOTTO_ELIMIT
-                                                                 : SOTTO_EINVAL;
+    sotto_status code = http_status == 404                         ? SOTTO_ENOTFOUND
+                        : http_status == 413 || http_status == 503 ? SOTTO_ELIMIT
+                                                                   : SOTTO_EINVAL;
     if (message)
         options_fail(err, code, "%.480s", message);
     else
-        options_fail(err, code, "%s answered with HTTP status %ld and no explanation", r->url, re->status);
+        options_fail(err, code, "%s answered with HTTP status %ld and no explanation", r->url, http_status);
     json_decref(document);
     return code;
 }
@@ -244,7 +257,7 @@ static sotto_status post(remote *r, const work *w, sotto_format format, const ch
         curl_mime_free(form);
         if (st != SOTTO_OK) return st;
         if (re->status == 200) return SOTTO_OK;
-        if (re->status != 503 || attempt == RETRIES) return fail_refused(r, re, err);
+        if (re->status != 503 || attempt == RETRIES) return remote_refused(r, re->status, re->body, re->n, err);
         if (!wait_for_turn(re->progress, re->retry_after_s)) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
     }
 }
@@ -295,4 +308,103 @@ sotto_status remote_transcribe(remote *r, const work *w, const char *path, const
     }
     free(re.body);
     return st;
+}
+
+/* ---- connections ---------------------------------------------------------------------------------------------- */
+
+/* "name=value", encoded, behind what the query has; a value that is NULL is left out. */
+static bool add_parameter(CURLU *u, const remote_parameter *p)
+{
+    char *pair = NULL;
+    if (!p->value) return true;
+    if (asprintf(&pair, "%s=%s", p->name, p->value) < 0) return false;
+    bool ok = curl_url_set(u, CURLUPART_QUERY, pair, CURLU_APPENDQUERY | CURLU_URLENCODE) == CURLUE_OK;
+    free(pair);
+    return ok;
+}
+
+static bool read_address(CURLU *u, remote_address *to)
+{
+    char *host = NULL, *port = NULL, *path = NULL, *query = NULL;
+    bool ok = curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_PATH, &path, 0) == CURLUE_OK;
+    if (curl_url_get(u, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT) != CURLUE_OK) port = NULL;
+    if (curl_url_get(u, CURLUPART_QUERY, &query, 0) != CURLUE_OK) query = NULL;
+    if (ok && asprintf(&to->host, "%s%s%s", host, port ? ":" : "", port ? port : "") < 0) to->host = NULL;
+    if (ok && asprintf(&to->target, "%s%s%s", path, query ? "?" : "", query ? query : "") < 0) to->target = NULL;
+    curl_free(host);
+    curl_free(port);
+    curl_free(path);
+    curl_free(query);
+    return to->host && to->target;
+}
+
+static bool find_address(const remote *r, const char *path, const remote_parameter *parameters, size_t n,
+                         remote_address *to)
+{
+    CURLU *u = curl_url();
+    char *url = NULL;
+    if (asprintf(&url, "%s%s", r->url, path) < 0) url = NULL;
+    bool ok = u && url && curl_url_set(u, CURLUPART_URL, url, CURLU_GUESS_SCHEME) == CURLUE_OK;
+    for (size_t i = 0; i < n && ok; i++) ok = add_parameter(u, &parameters[i]);
+    ok = ok && read_address(u, to);
+    free(url);
+    curl_url_cleanup(u);
+    return ok;
+}
+
+sotto_status remote_connect(remote *r, const char *path, const remote_parameter *parameters, size_t n,
+                            remote_address *to, sotto_error *err)
+{
+    reply re = {0};
+    *to = (remote_address){0};
+    if (!find_address(r, path, parameters, n, to))
+        return options_fail(err, SOTTO_ENOMEM, "out of memory: address of %s at %s", path, r->url);
+    prepare(r, r->url, &re);
+    curl_easy_setopt(r->curl, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(r->curl, CURLOPT_HTTPPROXYTUNNEL, 1L);
+    curl_easy_setopt(r->curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1); /* TLS must not agree on HTTP/2 */
+    curl_easy_setopt(r->curl, CURLOPT_TCP_KEEPALIVE, 1L);                   /* a machine that went away is noticed */
+    curl_easy_setopt(r->curl, CURLOPT_TCP_KEEPIDLE, 20L);
+    curl_easy_setopt(r->curl, CURLOPT_TCP_KEEPINTVL, 5L);
+    CURLcode code = perform(r, &re);
+    if (is_interrupted()) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
+    if (code != CURLE_OK) return options_fail(err, SOTTO_EIO, "no connection to %s: %s", r->url, re.message);
+    return SOTTO_OK;
+}
+
+void remote_address_free(remote_address *a)
+{
+    free(a->host);
+    free(a->target);
+    *a = (remote_address){0};
+}
+
+const char *remote_url(const remote *r) { return r->url; }
+
+int remote_socket(const remote *r)
+{
+    curl_socket_t fd;
+    return curl_easy_getinfo(r->curl, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK ? (int)fd : -1;
+}
+
+/* What recv and send would have returned. */
+static ssize_t moved(CURLcode code, const size_t *n)
+{
+    if (code == CURLE_OK) return (ssize_t)*n;
+    errno = code == CURLE_AGAIN ? EAGAIN : EIO;
+    return -1;
+}
+
+ssize_t remote_read(void *r, void *bytes, size_t n)
+{
+    size_t got = 0;
+    return moved(curl_easy_recv(((remote *)r)->curl, bytes, n, &got), &got);
+}
+
+ssize_t remote_write(void *r, const void *bytes, size_t n, bool more)
+{
+    size_t put = 0;
+    (void)more;
+    return moved(curl_easy_send(((remote *)r)->curl, bytes, n, &put), &put);
 }

@@ -22,10 +22,12 @@ static const option table[] = {
 static atomic_bool interrupted;
 static _Atomic(sotto_session *) target;
 
+void interruption_note(void) { atomic_store(&interrupted, true); }
+
 static void on_interrupt(int number)
 {
     (void)number;
-    atomic_store(&interrupted, true);
+    interruption_note();
     sotto_session *session = atomic_load(&target);
     if (session) sotto_session_cancel(session);
 }

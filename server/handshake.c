@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Checking the opening of a WebSocket (handshake.h); digest and base64 are nettle's, which no other file includes. */
+ * Checking the opening of a WebSocket (handshake.h). */
 #include "handshake.h"
 
 #include <arpa/inet.h>
-#include <nettle/base64.h>
-#include <nettle/sha1.h>
 #include <string.h>
 #include <strings.h>
-
-enum { KEY_BYTES = 16, KEY_TEXT = 24 };
 
 /* Is `word` one of the comma-separated words of `list`, in any case? */
 static bool has_word(const char *list, const char *word)
@@ -23,30 +19,6 @@ static bool has_word(const char *list, const char *word)
         list = next;
     }
     return false;
-}
-
-/* 16 bytes in base64. */
-static bool key_is_sound(const char *key)
-{
-    struct base64_decode_ctx ctx;
-    uint8_t bytes[BASE64_DECODE_LENGTH(KEY_TEXT)];
-    size_t n = sizeof bytes;
-    if (strlen(key) != KEY_TEXT) return false;
-    base64_decode_init(&ctx);
-    return base64_decode_update(&ctx, &n, bytes, KEY_TEXT, key) && base64_decode_final(&ctx) && n == KEY_BYTES;
-}
-
-static void make_accept(const char *key, char accept[HANDSHAKE_ACCEPT_BYTES])
-{
-    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    struct sha1_ctx ctx;
-    uint8_t digest[SHA1_DIGEST_SIZE];
-    sha1_init(&ctx);
-    sha1_update(&ctx, strlen(key), (const uint8_t *)key);
-    sha1_update(&ctx, sizeof guid - 1, (const uint8_t *)guid);
-    sha1_digest(&ctx, sizeof digest, digest);
-    base64_encode_raw(accept, sizeof digest, digest);
-    accept[BASE64_ENCODE_RAW_LENGTH(SHA1_DIGEST_SIZE)] = '\0';
 }
 
 /* "http://host:port" and "host:port"; a port that is the scheme's own may be left out on either side. */
@@ -118,7 +90,7 @@ static bool page_is_welcome(const handshake *h, const handshake_welcome *welcome
                          h->host, (int)(name_length(h->host) < 200 ? name_length(h->host) : 200), h->host);
 }
 
-bool handshake_check(const handshake *h, const handshake_welcome *welcome, char accept[HANDSHAKE_ACCEPT_BYTES],
+bool handshake_check(const handshake *h, const handshake_welcome *welcome, char accept[WEBSOCKET_ACCEPT_BYTES],
                      api_error *e)
 {
     if (!has_word(h->upgrade, "websocket"))
@@ -130,11 +102,11 @@ bool handshake_check(const handshake *h, const handshake_welcome *welcome, char 
     if (!h->version || strcmp(h->version, "13") != 0)
         return api_error_set(e, 426, NULL, "upgrade_required", "Sec-WebSocket-Version is %.20s, but should be 13",
                              h->version ? h->version : "missing");
-    if (!h->key || !key_is_sound(h->key))
+    if (!h->key || !websocket_key_is_sound(h->key))
         return api_error_set(e, 400, NULL, "invalid_handshake",
                              "Sec-WebSocket-Key is %.40s, but should be 16 bytes in base64",
                              h->key ? h->key : "missing");
     if (!page_is_welcome(h, welcome, e)) return false;
-    make_accept(h->key, accept);
+    websocket_accept(h->key, accept);
     return true;
 }

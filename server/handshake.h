@@ -5,13 +5,12 @@
 
 #include "options.h"
 #include "reply.h"
+#include "websocket_key.h"
 
 /* Headers of the request; NULL where it has none. */
 typedef struct handshake {
     const char *upgrade, *connection, *version, *key, *origin, *host;
 } handshake;
-
-enum { HANDSHAKE_ACCEPT_BYTES = 29 };
 
 /* Whom the daemon lets in; the lists are the operator's. */
 typedef struct handshake_welcome {
@@ -24,7 +23,7 @@ typedef struct handshake_welcome {
  * the daemon's own nor of a welcome origin. A page counts as the daemon's own when its origin is the Host and that is
  * an IP address, localhost or a welcome name: any other name may be a stranger's that was pointed at this machine after
  * the stranger's page was loaded ("DNS rebinding"). */
-bool handshake_check(const handshake *h, const handshake_welcome *welcome, char accept[HANDSHAKE_ACCEPT_BYTES],
+bool handshake_check(const handshake *h, const handshake_welcome *welcome, char accept[WEBSOCKET_ACCEPT_BYTES],
                      api_error *e);
 
 #endif

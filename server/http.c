@@ -349,7 +349,7 @@ static const char *header(exchange *x, const char *name)
 /* Checks what the client asks for, then lets the stream have the connection. */
 static enum MHD_Result upgrade(exchange *x)
 {
-    char accept[HANDSHAKE_ACCEPT_BYTES];
+    char accept[WEBSOCKET_ACCEPT_BYTES];
     api_error e;
     const handshake h = {.upgrade = x->http11 && strcmp(x->method, "GET") == 0 ? header(x, "Upgrade") : NULL,
                          .connection = header(x, "Connection"),
@@ -358,12 +358,12 @@ static enum MHD_Result upgrade(exchange *x)
                          .origin = header(x, "Origin"),
                          .host = header(x, "Host")};
     const handshake_welcome welcome = {.origins = x->h->s->config->origins, .hosts = x->h->s->config->hosts};
-    sotto_stream_options o;
+    live_request asked;
     MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_query_pair, x);
     if (x->n_query > QUERY_PAIRS)
         api_error_set(&e, 400, NULL, NULL, "the query has more than %d parameters", QUERY_PAIRS);
-    else if (x->route->live(x->h->s, x->query, x->n_query, &o, &e) && handshake_check(&h, &welcome, accept, &e) &&
-             (x->live = live_open(x->h->s->lives, &o, x->id, &e)))
+    else if (x->route->live(x->h->s, x->query, x->n_query, &asked, &e) && handshake_check(&h, &welcome, accept, &e) &&
+             (x->live = live_open(x->h->s->lives, &asked, x->id, &e)))
         return send_upgrade(x, accept);
     refuse(x, &e);
     x->reply.upgrade = e.status == 426;

@@ -61,8 +61,9 @@ struct live {
     bool closing, told;  /* a close frame is on its way; the error was put into the outbox */
     websocket_code code; /* to close with */
     char message[320];
-    bool has_odd;
-    uint8_t odd; /* first byte of a sample whose second one has not come */
+    live_samples samples;
+    uint8_t part[4]; /* the first bytes of a sample whose others have not come */
+    size_t n_part;
     uint64_t received;
     double began, received_at, pinged_at, told_at, closing_at, heard_all_at, stopped_at;
     bool fresh; /* audio came since the last status */
@@ -166,26 +167,34 @@ static void fail(live *l, websocket_code code, const char *format, ...)
 static void push(live *l, const float *samples, size_t n)
 {
     sotto_error err;
-    if (l->failed || sotto_stream_push(l->stream, samples, n, &err) == SOTTO_OK) return;
-    fail(l, WEBSOCKET_INTERNAL, "%s", err.message);
+    if (l->failed) return;
+    sotto_status st = sotto_stream_push(l->stream, samples, n, &err);
+    if (st != SOTTO_OK) fail(l, st == SOTTO_EINVAL ? WEBSOCKET_INVALID : WEBSOCKET_INTERNAL, "%s", err.message);
+}
+
+static float sample_of(const uint8_t *b, live_samples kind)
+{
+    uint16_t low = (uint16_t)(b[0] | b[1] << 8);
+    float value;
+    if (kind == LIVE_S16) return (float)(int16_t)low / 32768.0F;
+    uint32_t bits = low | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 static void on_binary(void *user, const uint8_t *bytes, size_t n)
 {
     live *l = user;
     float samples[PUSH_SAMPLES];
-    size_t m = 0;
+    size_t m = 0, sample_bytes = l->samples == LIVE_S16 ? 2 : 4;
     if (l->ended) fail(l, WEBSOCKET_POLICY, "audio came after {\"type\": \"end\"}");
     if (l->ended) return;
     l->fresh = true;
     for (size_t i = 0; i < n; i++) {
-        if (!l->has_odd) {
-            l->odd = bytes[i];
-            l->has_odd = true;
-            continue;
-        }
-        samples[m++] = (float)(int16_t)(uint16_t)(l->odd | bytes[i] << 8) / 32768.0F;
-        l->has_odd = false;
+        l->part[l->n_part++] = bytes[i];
+        if (l->n_part < sample_bytes) continue;
+        samples[m++] = sample_of(l->part, l->samples);
+        l->n_part = 0;
         if (m < PUSH_SAMPLES) continue;
         push(l, samples, m);
         m = 0;
@@ -563,17 +572,18 @@ static live *take_place(lives *all, const char *id, api_error *e)
 
 /* On the HTTP thread, because refusals come before the handshake's answer: opening the stream takes about 1 ms
  * (detector read and arranged included; tiny.en and base alike), in which no other request is served. */
-live *live_open(lives *all, const sotto_stream_options *options, const char *id, api_error *e)
+live *live_open(lives *all, const live_request *asked, const char *id, api_error *e)
 {
     sotto_error err;
-    sotto_stream_options o = *options;
+    sotto_stream_options o = asked->options;
     char quoted[600];
     live *l = take_place(all, id, e);
     if (!l) return NULL;
     l->rate = o.sample_rate;
+    l->samples = asked->samples;
     l->out = outbox_create(OUTBOX_BYTES);
     if (o.initial_prompt) o.initial_prompt = l->prompt = strdup(o.initial_prompt);
-    if (l->event < 0 || !l->out || (options->initial_prompt && !l->prompt)) {
+    if (l->event < 0 || !l->out || (asked->options.initial_prompt && !l->prompt)) {
         api_error_set(e, 500, NULL, NULL, "out of memory");
         live_drop(l);
         return NULL;

@@ -32,9 +32,17 @@ size_t lives_count(lives *all);
 /* The engine's totals, and in them the work of the streams that go on. */
 void lives_get_totals(lives *all, engine_totals *out);
 
-/* Takes a place and opens a stream; The texts of `options` are copied. NULL with *e: 503 when
+typedef enum live_samples { LIVE_S16, LIVE_F32 } live_samples;
+
+/* What a client asks for. */
+typedef struct live_request {
+    sotto_stream_options options;
+    live_samples samples; /* how they are sent, both little-endian */
+} live_request;
+
+/* Takes a place and opens a stream; the texts of the options are copied. NULL with *e: 503 when
  * there is no place. The next call is live_begin or live_drop. */
-live *live_open(lives *all, const sotto_stream_options *options, const char *id, api_error *e);
+live *live_open(lives *all, const live_request *asked, const char *id, api_error *e);
 /* The handshake is done: serves `fd` from now on, `extra` being bytes that came early. When it is over `on_over` is
  * called once, from any thread; `fd` is not touched afterwards. */
 void live_begin(live *l, int fd, const void *extra, size_t n_extra, void (*on_over)(void *user), void *user);

@@ -3,6 +3,7 @@
 #ifndef SOTTOD_ROUTE_H
 #define SOTTOD_ROUTE_H
 
+#include "live.h"
 #include "server.h"
 
 typedef struct query_pair {
@@ -18,7 +19,7 @@ typedef struct route {
     /* POST: a multipart form with a file has arrived; turns its fields into options, or says what is wrong. */
     bool (*check)(server *s, form *f, api_error *e);
     /* GET that goes on as a WebSocket: turns its query into options, which may borrow texts, or says what is wrong. */
-    bool (*live)(server *s, const query_pair *query, size_t n, sotto_stream_options *o, api_error *e);
+    bool (*live)(server *s, const query_pair *query, size_t n, live_request *r, api_error *e);
 } route;
 
 extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report,

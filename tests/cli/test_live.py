@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`sotto live` from outside: recordings played into it, signals, files that grow, a terminal, and a microphone.
+"""`sotto live` from outside: recordings played into it, signals, files that grow, a terminal, and a microphone; all of
+it both in its own process and by a real `sottod`.
 
 The microphone is the monitor of a PulseAudio null sink that this test starts for itself: `paplay` speaks into it,
 PortAudio hears it. Needs models/tiny.en and models/silero-vad, and for what is said the recordings of ../shared/audio.
@@ -7,7 +8,10 @@ PortAudio hears it. Needs models/tiny.en and models/silero-vad, and for what is 
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -16,18 +20,35 @@ import resource
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 import unittest
+import urllib.parse
 import wave
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from test_client import BIN, CITIES, HAVE_MODEL, MODELS, SAID, SPEECH, environment, sotto, word_edits, write_tone  # noqa: E402
+from test_client import (  # noqa: E402
+    BIN,
+    CITIES,
+    HAVE_MODEL,
+    MODELS,
+    SAID,
+    SPEECH,
+    environment,
+    sotto,
+    word_edits,
+    write_tone,
+)
+
+# After test_client, which finds it.
+from daemon import Daemon  # noqa: E402
 
 HAVE_ALL = HAVE_MODEL and (MODELS / "silero-vad").exists()
 needs_models = unittest.skipUnless(HAVE_ALL, "models are not here: models/fetch tiny.en silero-vad")
@@ -67,15 +88,25 @@ def captions(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
+def firm(lines: list[dict]) -> list[dict]:
+    """Those with confirmed words: who is slow to read what a daemon sends misses some of the others."""
+    return [line for line in lines if line["confirmed"]]
+
+
 def said_in(lines: list[dict]) -> str:
     return "".join(w["word"] for line in lines for w in line["confirmed"])
 
 
 class Case(unittest.TestCase):
+    where: tuple[object, ...] = ("--local",)
+
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory(prefix="sotto-live-")
         self.addCleanup(folder.cleanup)
         self.dir = Path(folder.name)
+
+    def live(self, *arguments: object, **more) -> subprocess.CompletedProcess:
+        return sotto("live", *self.where, *arguments, **more)
 
     def check(self, done: subprocess.CompletedProcess, status: int, *said: str) -> list[str]:
         lines = done.stderr.decode().splitlines()
@@ -89,7 +120,7 @@ class Case(unittest.TestCase):
     def begin(self, *arguments: object, **options) -> subprocess.Popen:
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         options.setdefault("env", environment())
-        process = subprocess.Popen([BIN / "sotto", "live", *map(str, arguments)], **options)
+        process = subprocess.Popen([BIN / "sotto", "live", *map(str, (*self.where, *arguments))], **options)
         self.addCleanup(lambda: [pipe.close() for pipe in (process.stdin, process.stdout, process.stderr) if pipe])
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
@@ -145,10 +176,11 @@ class Usage(Case):
             (["--interval", "soon"], '--interval is "soon"'),
             (["--task", "sing"], "transcribe|translate"),
             (["--devic", "1"], "did you mean --device?"),
+            (["--server", "http://127.0.0.1:1"], "--local and --server exclude one another"),
             (["talk.wav"], 'takes no arguments, but was given "talk.wav"'),
         ):
             with self.subTest(arguments=arguments):
-                done = sotto("live", *arguments)
+                done = self.live(*arguments)
                 self.check(done, 2, message)
                 self.assertEqual(done.stdout, b"")
 
@@ -172,13 +204,13 @@ class Usage(Case):
             (["--from-file", tone, "--vad", "no-such"], "no-such"),
         ):
             with self.subTest(arguments=arguments):
-                done = sotto("live", *arguments)
+                done = self.live(*arguments)
                 self.check(done, 1, message)
                 self.assertEqual(done.stdout, b"")
 
     @needs_models
     def test_microphone_that_is_none(self) -> None:
-        done = sotto("live", "--device", "no such device", HOME=str(self.dir), XDG_RUNTIME_DIR=str(self.dir))
+        done = self.live("--device", "no such device", HOME=str(self.dir), XDG_RUNTIME_DIR=str(self.dir))
         self.assertEqual(len(self.check(done, 1, "there is no microphone")), 1)
         self.assertEqual(done.stdout, b"")
 
@@ -187,12 +219,12 @@ class Usage(Case):
 @needs_speech
 class Recording(Case):
     def test_fast_run_is_what_was_said_and_the_same_every_time(self) -> None:
-        done = sotto("live", "--from-file", SPEECH, "--pace", "fast", *self.files())
+        done = self.live("--from-file", SPEECH, "--pace", "fast", *self.files())
         self.check(done, 0, f"listening to {SPEECH} at 16000 Hz")
         offline = sotto("transcribe", "--local", SPEECH).stdout.decode()
         self.assertLessEqual(word_edits(done.stdout.decode(), offline), FAR, done.stdout)
         self.check_files(done.stdout.decode())
-        again = sotto("live", "--from-file", SPEECH, "--pace", "fast", "--local")
+        again = self.live("--from-file", SPEECH, "--pace", "fast")
         self.assertEqual(again.stdout, done.stdout)
 
     def test_standard_input(self) -> None:
@@ -203,21 +235,21 @@ class Recording(Case):
         with wave.open(str(self.dir / "part.wav"), "wb") as w:
             w.setparams((1, 2, rate, 0, "NONE", ""))
             w.writeframes(sound)
-        file = sotto("live", "--from-file", self.dir / "part.wav", "--pace", "fast").stdout.decode()
+        file = self.live("--from-file", self.dir / "part.wav", "--pace", "fast").stdout.decode()
         self.assertGreater(len(words(file)), 15, file)
         part = (self.dir / "part.wav").read_bytes()
-        done = sotto("live", "--from-file", "-", "--pace", "fast", *self.files(), stdin=part)
+        done = self.live("--from-file", "-", "--pace", "fast", *self.files(), stdin=part)
         self.check(done, 0, f"listening to standard input at {rate} Hz")
         self.assertLessEqual(word_edits(done.stdout.decode(), file), FAR)
         self.check_files(done.stdout.decode())
         if rate == 16000:
-            bare = sotto("live", "--from-file", "-", "--pace", "fast", stdin=sound)
+            bare = self.live("--from-file", "-", "--pace", "fast", stdin=sound)
             self.assertEqual(bare.stdout, done.stdout)
 
     def test_files_that_cannot_be_written(self) -> None:
-        whole = sotto("live", "--from-file", SPEECH, "--pace", "fast").stdout
+        whole = self.live("--from-file", SPEECH, "--pace", "fast").stdout
         absent = self.dir / "absent" / "a.vtt"
-        done = sotto("live", "--from-file", SPEECH, "--pace", "fast", "--srt", "/dev/full", "--vtt", absent,
+        done = self.live("--from-file", SPEECH, "--pace", "fast", "--srt", "/dev/full", "--vtt", absent,
                      "--jsonl", self.dir / "a.jsonl")  # fmt: skip
         lines = self.check(done, 1, "/dev/full cannot be written: No space left", f"{absent} cannot be written: No such")
         self.assertEqual(len(lines), 3, lines)
@@ -365,6 +397,293 @@ class Recording(Case):
         self.assertEqual(termios.tcgetattr(follower), before)
 
 
+class WithDaemon(Case):
+    """Daemons of a class's own tests, with these arguments."""
+
+    arguments: tuple[str, ...] = ()
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.daemon = Daemon(*cls.arguments)
+        cls.addClassCleanup(cls.daemon.finish)
+        cls.where = ("--server", cls.daemon.url)
+
+
+@needs_models
+@needs_speech
+class RecordingByDaemon(WithDaemon, Recording):
+    """All that a recording does in this process, and what only a daemon can do."""
+
+    def test_same_as_in_this_process(self) -> None:
+        for recording in SPEECH.with_suffix(".wav"), CITIES:
+            with self.subTest(recording=recording):
+                played = ("--from-file", recording, "--pace", "fast", *self.files())
+                here = sotto("live", "--local", *played)
+                self.check(here, 0)
+                kept = {name: (self.dir / name).read_text() for name in ("a.srt", "a.vtt")}
+                lines = captions(self.dir / "a.jsonl")
+                there = sotto("live", *played, SOTTO_SERVER=self.daemon.url)
+                self.assertEqual(len(self.check(there, 0)), 1, there.stderr)
+                self.assertGreater(len(words(here.stdout)), 20)
+                self.assertEqual(there.stdout, here.stdout)
+                for name, text in kept.items():
+                    self.assertEqual((self.dir / name).read_text(), text)
+                self.check_files(there.stdout.decode())
+                for ours, theirs in zip(firm(lines), firm(captions(self.dir / "a.jsonl")), strict=True):
+                    for key in "tentative", "utterance_end", "last", "language":
+                        self.assertEqual(theirs[key], ours[key])
+                    self.assertAlmostEqual(theirs["heard_s"], ours["heard_s"], delta=0.0006)
+                    for mine, other in zip(ours["confirmed"], theirs["confirmed"], strict=True):
+                        self.assertEqual(other["word"], mine["word"])
+                        for key in "start", "end", "probability":
+                            self.assertAlmostEqual(other[key], mine[key], delta=0.0006)
+
+    def test_options_reach_the_daemon(self) -> None:
+        """It refuses what it does not have, and hears as it was told to."""
+        for arguments, message in (
+            (["--model", "no-such"], "The model `no-such` does not exist here"),
+            (["--language", "de"], 'language is "de", but model tiny.en knows English only'),
+            (["--task", "translate"], "cannot translate"),
+            (["--interval", "0.01"], 'interval is "0.01", but should be seconds from 0.1 to 10'),
+            (["--prompt", b"\xff".decode(errors="surrogateescape")], "prompt is not UTF-8 text"),
+        ):
+            with self.subTest(arguments=arguments):
+                done = self.live("--from-file", SPEECH, *arguments)
+                self.assertEqual(len(self.check(done, 1, message)), 1, done.stderr)
+                self.assertEqual(done.stdout, b"")
+        heard = ("--from-file", SPEECH.with_suffix(".wav"), "--pace", "fast")
+        changed = ("--prompt", "a b+c ä&=%", "--interval", "1", "--language", "english")
+        here = sotto("live", "--local", *heard, *changed, "--jsonl", self.dir / "a.jsonl")
+        ours = firm(captions(self.dir / "a.jsonl"))
+        self.assertEqual(self.live(*heard, *changed, "--jsonl", self.dir / "a.jsonl").stdout, here.stdout)
+        theirs = firm(captions(self.dir / "a.jsonl"))
+        self.assertEqual([round(line["heard_s"], 2) for line in theirs], [round(line["heard_s"], 2) for line in ours])
+        self.assertNotEqual(self.live(*heard).stdout, here.stdout)
+
+    def test_daemon_that_is_late_loses_nothing(self) -> None:
+        """While the daemon is stopped, more sound comes than sockets hold."""
+        with wave.open(str(CITIES)) as w:
+            rate, width = w.getframerate(), w.getsampwidth()
+            self.assertEqual((w.getnchannels(), width), (1, 2), "the recording has changed")
+            sound = w.readframes(11 * rate)
+        many = 192000 // rate
+        with wave.open(str(self.dir / "many.wav"), "wb") as w:
+            w.setparams((1, 2, many * rate, 0, "NONE", ""))
+            w.writeframes(b"".join(sound[i : i + 2] * many for i in range(0, len(sound), 2)))
+        whole = self.live("--from-file", self.dir / "many.wav", "--pace", "fast").stdout.decode()
+        self.assertGreater(len(words(whole)), 15, whole)
+        with (self.dir / "many.wav").open("rb") as stdin:
+            process = self.begin("--from-file", "-", *self.files(), stdin=stdin)
+            self.wait_for("sound heard", lambda: self.heard() > 1)
+            self.daemon.signal(signal.SIGSTOP)
+            time.sleep(6)
+            self.daemon.signal(signal.SIGCONT)
+            stdout, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, stderr)
+        self.check_files(stdout.decode())
+        self.assertLessEqual(word_edits(stdout.decode(), whole), FAR, (stdout, whole))
+        self.assertAlmostEqual(captions(self.dir / "a.jsonl")[-1]["pushed_s"], 11, delta=0.01)
+
+
+@needs_models
+@needs_speech
+class DaemonsThatEnd(Case):
+    def broken_off(self, number: int, message: str) -> list[str]:
+        """What was confirmed when the daemon got the signal amid a recording; all of it is in the files."""
+        with Daemon() as daemon:
+            self.where = ("--server", daemon.url)
+            process = self.begin("--from-file", CITIES, *self.files())
+            path = self.dir / "a.jsonl"
+            self.wait_for("words", lambda: path.exists() and len(words(said_in(captions(path)))) > 8)
+            daemon.signal(number)
+            stdout, stderr = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 1, stderr)
+        lines = stderr.decode().splitlines()
+        self.assertEqual(len(lines), 2, lines)  # "listening to …" is the first
+        self.assertEqual(lines[1], f"sotto live: the daemon at {daemon.url} {message}")
+        confirmed = words(said_in(captions(path)))
+        self.assertEqual(words(stdout), confirmed)
+        for name in "a.srt", "a.vtt":
+            self.assertEqual(words(" ".join(text for _, _, text in cues(self.dir / name))), confirmed)
+        return confirmed
+
+    def test_killed(self) -> None:
+        self.broken_off(signal.SIGKILL, "went away; what it had confirmed is written")
+        self.assertFalse(captions(self.dir / "a.jsonl")[-1]["last"])
+
+    def test_shut_down(self) -> None:
+        self.broken_off(signal.SIGTERM, "is shutting down; what it had received is written")
+        self.assertTrue(captions(self.dir / "a.jsonl")[-1]["last"])
+
+    def test_none_answers(self) -> None:
+        where = "http://127.0.0.1:1"  # environment()'s own
+        heard = ("--from-file", SPEECH, "--pace", "fast")
+        done = sotto("live", *heard)
+        lines = self.check(done, 0, f"no daemon answers at {where}; captioning in this process")
+        self.assertEqual(len(lines), 2, lines)
+        self.assertEqual(done.stdout, self.live(*heard).stdout)
+        done = sotto("live", "--server", where, *heard)
+        self.assertEqual(len(self.check(done, 1, f"no answer from {where}")), 1)
+        self.assertEqual(done.stdout, b"")
+
+    def test_refusals(self) -> None:
+        with Daemon("--live-streams", "1", "--idle-timeout", "1") as daemon:
+            self.where = ("--server", daemon.url)
+            first = self.begin("--from-file", CITIES)
+            self.wait_for("the only place taken", lambda: daemon.health()["live"] == 1)
+            done = self.live("--from-file", SPEECH)
+            self.assertEqual(len(self.check(done, 1, "All 1 live streams are taken")), 1)
+            first.send_signal(signal.SIGSTOP)
+            self.wait_for("end of the first", lambda: daemon.health()["live"] == 0)
+            first.send_signal(signal.SIGCONT)
+            _, stderr = first.communicate(timeout=30)
+            self.assertEqual(first.returncode, 1)
+            message = "ended the captions: no message for 2 s, nor an answer to a ping"
+            self.assertEqual(stderr.decode().splitlines()[-1], f"sotto live: the daemon at {daemon.url} {message}")
+        with Daemon("--vad", "none") as daemon:
+            done = sotto("live", "--server", daemon.url, "--from-file", SPEECH)
+            self.assertEqual(len(self.check(done, 1, "Live captions need the voice detector")), 1)
+
+
+def frame(message: dict | str) -> bytes:
+    """A text of a WebSocket's server."""
+    text = (message if isinstance(message, str) else json.dumps(message)).encode()
+    n = len(text)
+    form, length = ("!BB", (n,)) if n < 126 else ("!BBH", (126, n)) if n < 1 << 16 else ("!BBQ", (127, n))
+    return struct.pack(form, 0x81, *length) + text
+
+
+def caption_of(*said: str, last: bool = False) -> bytes:
+    found = [{"text": text, "start": 0.1, "end": 0.2, "probability": 1} for text in said]
+    return frame({"type": "caption", "confirmed": found, "tentative": [], "last": last, "heard": 0.5, "pushed": 0.5})
+
+
+class OddDaemons(Case):
+    """A server that is healthy, and answers the opening of captions with given bytes, or sends some as a WebSocket."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked: list[bytes] = []
+
+    def converse(self, connection: socket.socket, head: bytes, frames: bytes, is_reset: bool) -> None:
+        """Opens the WebSocket, sends frames once sound comes, and breaks off when all of them have arrived."""
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)[1]
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        ready = frame({"type": "ready", "model": "odd", "rate": 16000})
+        connection.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + ready
+        )
+        connection.recv(1)
+        connection.sendall(frames)
+        while struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]:
+            time.sleep(0.01)
+        if is_reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def serve(self, answer: bytes, frames: bytes | None = None, is_reset: bool = False) -> str:
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+
+        def run() -> None:
+            for _ in range(3):  # /health, /v1/models, /v1/captions
+                connection, _ = server.accept()
+                with connection:
+                    head = b""
+                    while b"\r\n\r\n" not in head:
+                        head += connection.recv(4096)
+                    self.asked.append(head)
+                    if frames is not None and b"/v1/captions" in head:
+                        self.converse(connection, head, frames, is_reset)
+                        return
+                    healthy = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+                    connection.sendall(answer if b"/v1/captions" in head else healthy)
+                    connection.shutdown(socket.SHUT_WR)
+                    with contextlib.suppress(ConnectionResetError):
+                        while connection.recv(4096):
+                            pass
+
+        threading.Thread(target=run, daemon=True).start()
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+    def test_what_is_asked(self) -> None:
+        where = self.serve(b"HTTP/1.1 418 No\r\n\r\n")
+        options = {"model": "x/y", "language": "de", "task": "translate", "interval": "1.5"}
+        options["prompt"] = "ä + 1 % & b = #?"
+        given = [x for name, value in options.items() for x in (f"--{name}", value)]
+        tone = write_tone(self.dir / "a.wav")
+        sotto("live", "--server", f"{where}/speech/", "--from-file", tone, "--pace", "fast", *given)
+        line, *headers = self.asked[2].decode().split("\r\n")
+        target = re.fullmatch(r"GET (\S+) HTTP/1.1", line)[1]
+        self.assertEqual(target.split("?")[0], "/speech/v1/captions")
+        expected = options | {"rate": "16000", "samples": "f32", "every_interval": "true"}
+        self.assertEqual(dict(urllib.parse.parse_qsl(target.split("?")[1])), expected)
+        self.assertIn(f"Host: {where[7:]}", headers)
+
+    def test_answers(self) -> None:
+        error = json.dumps({"error": {"message": "The moon is in the wrong house"}}).encode()
+        tone = write_tone(self.dir / "a.wav")
+        upgrade = b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: "
+        for answer, message in (
+            (b"HTTP/1.1 418 No\r\ncontent-length:%d\r\n\r\n%s" % (len(error), error), "The moon is in the wrong house"),
+            (b"HTTP/1.0 500 Oh\r\n\r\n", "answered with HTTP status 500 and no explanation"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "answered with HTTP status 200 and no explanation"),
+            (b"HTTP/1.1 503 Oh\r\nContent-Length: 99\r\n\r\n{", "broke the connection off in the opening"),
+            (b"HTTP/1.1 503 Oh\r\nContent-Length: 99999999999999999999\r\n\r\n{", "HTTP status 503 and no explanation"),
+            (b"HTTP/1.1 101 Sw", "broke the connection off in the opening"),
+            (b"", "broke the connection off in the opening"),
+            (b"SSH-2.0-x\r\n\r\n", "does not answer the opening of captions as HTTP does"),
+            (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70000, "does not answer the opening of captions as HTTP does"),
+            (upgrade + b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", "as no WebSocket does"),
+            (upgrade + b"x" * 1000 + b"\r\n\r\n", "as no WebSocket does"),
+        ):
+            with self.subTest(answer=answer[:60]):
+                done = sotto("live", "--server", self.serve(answer), "--from-file", tone)
+                self.assertEqual(len(self.check(done, 1, message)), 1, done.stderr)
+                self.assertEqual(done.stdout, b"")
+
+
+    def test_words_before_the_end_of_a_connection(self) -> None:
+        """All that had arrived is written, however the connection ended."""
+        tone = write_tone(self.dir / "a.wav")
+        said = [f" w{'abcdefghij'[i // 10]}{'abcdefghij'[i % 10]}" for i in range(100)]
+        for is_reset in False, True:
+            with self.subTest(is_reset=is_reset):
+                where = self.serve(b"", b"".join(caption_of(word) for word in said), is_reset)
+                done = sotto("live", "--server", where, "--from-file", tone, *self.files())
+                lines = self.check(done, 1)
+                message = "went away; what it had confirmed is written"
+                self.assertEqual(lines[-1], f"sotto live: the daemon at {where} {message}")
+                self.assertEqual(words(done.stdout), words("".join(said)))
+                self.assertEqual(words(said_in(captions(self.dir / "a.jsonl"))), words("".join(said)))
+
+    def test_messages(self) -> None:
+        tone = write_tone(self.dir / "a.wav")
+        fine = caption_of(" fine")
+        end = caption_of(last=True) + frame({"type": "done"})
+        for frames, status, message in (
+            (fine + frame({"type": "to come"}) + end, 0, None),
+            (fine + caption_of(last=True), 1, "went away; what it had confirmed is written"),
+            (fine + end + b"\x88\x02\x03\xe9", 1, "is shutting down; what it had received is written"),
+            (fine + frame({"type": "done"}), 1, "said that it was done, but sent no last caption"),
+            (fine + frame({"type": "error", "message": "The moon"}), 1, "ended the captions: The moon"),
+            (fine + frame({"type": "error"}), 1, "ended the captions: it does not say why"),
+            (fine + frame("no JSON"), 1, "sent a message that is none of captions"),
+            (fine + frame("[]"), 1, "sent a message that is none of captions"),
+            (fine + frame("x" * (1 << 20 | 1)), 1, "sent a message longer than 1 MiB"),
+            (fine + b"\xff\xff", 1, "went away; what it had confirmed is written"),
+        ):
+            with self.subTest(frames=frames[-60:]):
+                where = self.serve(b"", frames)
+                done = sotto("live", "--server", where, "--from-file", tone)
+                lines = self.check(done, status)
+                if message:
+                    self.assertEqual(lines[-1], f"sotto live: the daemon at {where} {message}")
+                self.assertEqual(len(lines), 2 if message else 1, lines)  # "listening to …" is the first
+                self.assertEqual(words(done.stdout), ["fine"])
+
+
 def left_on_screen(drawn: str) -> list[str]:
     """The lines that a terminal shows in the end, those that have scrolled away included."""
     lines, at = [""], 0
@@ -463,7 +782,7 @@ class Microphone(Case):
             ("ul", r'"ul" is in the names of several microphones: \d+ "'),  # pulse, default
         ):
             with self.subTest(device=device):
-                done = sotto("live", "--device", device, **self.env)
+                done = self.live("--device", device, **self.env)
                 self.assertEqual(done.returncode, 1)
                 lines = done.stderr.decode().splitlines()
                 self.assertEqual(len(lines), 1, lines)
@@ -486,6 +805,10 @@ class Microphone(Case):
         first = next(w for line in captions(self.dir / "a.jsonl") for w in line["confirmed"])
         self.assertAlmostEqual(first["start"], played, delta=1.5)
         self.assertEqual(len(messages.read_text().splitlines()), 3, messages.read_text())
+
+
+class MicrophoneByDaemon(WithDaemon, Microphone):
+    """The same, what is heard and an unplugged device included, by a daemon."""
 
 
 if __name__ == "__main__":

@@ -104,12 +104,17 @@ class Shared(unittest.TestCase):
         starts = [w["start"] for w in s.words]
         self.assertEqual(starts, sorted(starts))
         self.assertLessEqual(max(times, default=0), s.captions[-1]["pushed"] + 0.5)
-        heard = [c["heard"] for c in s.captions]
-        self.assertEqual(heard, sorted(heard))
+        for key in "heard", "multiply_adds":
+            values = [c[key] for c in s.captions]
+            self.assertEqual(values, sorted(values))
+        self.assertEqual([c["last"] for c in s.captions], [False] * (len(s.captions) - 1) + [True])
         for c in s.captions:
             self.assertEqual(
                 set(c),
-                {"type", "confirmed", "tentative", "utterance_end", "heard", "pushed", "lag", "interval", "language"},
+                {
+                    *("type", "confirmed", "tentative", "utterance_end", "last", "heard", "pushed", "lag", "interval"),
+                    *("language", "wall", "multiply_adds"),
+                },
             )
             self.assertAlmostEqual(c["lag"], c["pushed"] - c["heard"], delta=0.002)
         self.assertEqual(s.captions[-1]["tentative"], [])
@@ -155,6 +160,27 @@ class Words(Shared):
                     self.assertGreater(sum(status["speech"] for status in s.statuses), 5)
                     self.assertTrue(any(c["tentative"] for c in s.captions))
 
+    def test_floats(self):
+        """The words of 16-bit samples, heard at every interval; none that is no number."""
+        pcm, rate = speech("jfk.wav")
+        floats = (numpy.frombuffer(pcm, "<i2") / numpy.float32(32768)).astype("<f4").tobytes()
+        said = []
+        for kind, sound, chunk in ("s16", pcm, 1 << 14), ("f32", floats, 1 << 14), ("f32", floats, 12347):
+            with Stream(self.d, f"rate={rate}&samples={kind}&every_interval=true") as s:
+                s.send(sound, chunk)
+                s.ws.send(END)
+                s.receive()
+            self.check_captions(s)
+            said.append(s.words)
+        self.assertGreater(len(said[0]), 15)
+        self.assertEqual(said[1], said[0])
+        self.assertEqual(said[2], said[0])
+        with Stream(self.d, "samples=f32") as s:
+            s.ws.send(numpy.array([0, numpy.nan], "<f4").tobytes())
+            s.receive(seconds=20)
+        self.assertEqual((s.closed, len(s.errors)), (1007, 1))
+        self.assertIn("not a finite number", s.errors[0]["message"])
+
     def test_longer_than_may_wait(self):
         """A client that sends as fast as it can waits while half a minute is unheard; nothing is lost."""
         pcm, rate = speech("two_cities.wav")
@@ -174,6 +200,7 @@ class Words(Shared):
         pcm, rate = speech("jfk.wav")
         s = self.caption(pcm, rate, 1 << 16)
         self.assertGreater(s.done["decoder_steps"], 20)
+        self.assertEqual(s.captions[-1]["multiply_adds"], sum(s.done["multiply_adds"]["by_part"].values()))
         self.d.wait_for(lambda h: h["live"] == 0)
         after = self.d.get("/v1/report").json
         self.assertEqual(after["requests"]["done"], before["requests"]["done"] + 1)
@@ -247,6 +274,8 @@ class Refusals(Shared):
             ("rate=many", 400, "8000 to 192000"),
             ("interval=0", 400, "0.1 to 10"),
             ("interval=nan", 400, "0.1 to 10"),
+            ("every_interval=often", 400, "true or false"),
+            ("samples=u8", 400, "s16 or f32"),
             ("task=sing", 400, "transcribe or translate"),
             ("task=translate", 400, "cannot translate"),
             ("language=klingon", 400, "klingon"),
@@ -259,7 +288,8 @@ class Refusals(Shared):
         ):
             with self.subTest(query=query[:30]):
                 self.refused(status, words, f"{PATH}?{query}")
-        with Stream(self.d, "rate=192000&model=whisper-1&language=english&prompt=Hello.&interval=0.5&task=") as s:
+        query = "rate=192000&model=whisper-1&language=english&prompt=Hello.&interval=0.5&task=&every_interval=no"
+        with Stream(self.d, query) as s:
             self.assertEqual(s.ready["rate"], 192000)
 
     def failed(self, code, words, *messages):

@@ -24,7 +24,7 @@ static const handshake sound = {.upgrade = "websocket",
 static unsigned answer(const handshake *h, const handshake_welcome *welcome)
 {
     static const handshake_welcome nobody;
-    char accept[HANDSHAKE_ACCEPT_BYTES];
+    char accept[WEBSOCKET_ACCEPT_BYTES];
     api_error e = {0};
     return handshake_check(h, welcome ? welcome : &nobody, accept, &e) ? 101 : e.status;
 }
@@ -33,7 +33,7 @@ static void test_handshake(void **state)
 {
     (void)state;
     const handshake_welcome nobody = {0};
-    char accept[HANDSHAKE_ACCEPT_BYTES];
+    char accept[WEBSOCKET_ACCEPT_BYTES];
     api_error e;
     assert_true(handshake_check(&sound, &nobody, accept, &e));
     assert_string_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); /* RFC 6455, 1.3 */
@@ -407,6 +407,65 @@ static void test_goodbye(void **state)
     peer_close(&p);
 }
 
+static ssize_t read_socket(void *fd, void *bytes, size_t n) { return recv(*(int *)fd, bytes, n, MSG_DONTWAIT); }
+
+static ssize_t write_socket(void *fd, const void *bytes, size_t n, bool more)
+{
+    (void)more;
+    return send(*(int *)fd, bytes, n, MSG_DONTWAIT);
+}
+
+struct heard {
+    size_t texts, bytes;
+};
+
+static void on_long_text(void *user, const char *text, size_t n)
+{
+    struct heard *h = user;
+    assert_int_equal(strlen(text), n);
+    h->texts++;
+    h->bytes += n;
+}
+
+/* A client's end with a server's: sound one way, a text longer than a server takes the other way, goodbyes. */
+static void test_both_ends(void **state)
+{
+    (void)state;
+    static char text[3 * WEBSOCKET_TEXT_BYTES];
+    static uint8_t spoken[5000];
+    struct peer p;
+    peer_open(&p, NULL, 0);
+    const websocket_io io = {.read = read_socket, .write = write_socket, .user = &p.fd[0]};
+    const websocket_handler hears = {.on_text = on_long_text, .on_too_big = on_too_big};
+    struct heard heard = {0};
+    websocket *c = websocket_open_client(&io, "\x81\x01x", 3, &hears, &heard); /* a frame came with the handshake */
+    assert_non_null(c);
+    assert_true(websocket_has_more(c));
+    memset(spoken, 0x55, sizeof spoken);
+    spoken[7] = 0xff;
+    assert_true(websocket_send_binary(c, spoken, sizeof spoken));
+    assert_true(websocket_flush(c));
+    assert_true(websocket_receive(p.w));
+    assert_int_equal(p.n_binary, sizeof spoken);
+    assert_int_equal(p.sum, 0x55 ^ 0x55 ^ 0xff ^ 0x55);
+    memset(text, 't', sizeof text);
+    assert_true(websocket_send_text(p.w, text, sizeof text));
+    assert_true(websocket_flush(p.w));
+    assert_true(websocket_receive(c));
+    assert_int_equal(heard.texts, 2);
+    assert_int_equal(heard.bytes, 1 + sizeof text);
+    assert_int_equal(websocket_peer_code(c), 0);
+    assert_true(websocket_close(p.w, WEBSOCKET_GOING_AWAY, ""));
+    assert_true(websocket_flush(p.w));
+    assert_true(websocket_receive(c));
+    assert_int_equal(websocket_peer_code(c), WEBSOCKET_GOING_AWAY);
+    assert_true(websocket_flush(c));
+    assert_true(websocket_receive(p.w));
+    assert_true(websocket_closed(p.w));
+    websocket_free(c);
+    peer_close(&p);
+}
+
 /* ---- messages -----------------------------------------------------------------------------------------------------
  */
 
@@ -419,14 +478,16 @@ static void test_messages(void **state)
                              .utterance_end = true,
                              .language = "en",
                              .heard_s = 1.0 / 3,
-                             .pushed_s = 0.5};
+                             .pushed_s = 0.5,
+                             .wall_s = 0.0625,
+                             .counts.multiply_adds = {1, [SOTTO_PART_COUNT - 1] = (uint64_t)1 << 40}};
     char *text = caption_words(&c, 0.4);
     assert_string_equal(
-        text,
-        "{\"type\":\"caption\",\"confirmed\":[{\"text\":\" "
-        "caf\xc3\xa9\",\"start\":0.1,\"end\":0.25,\"probability\":0.988},"
-        "{\"text\":\" ?\",\"start\":12345.679,\"end\":12346.0,\"probability\":1.0}],\"tentative\":[],"
-        "\"utterance_end\":true,\"heard\":0.333,\"pushed\":0.5,\"lag\":0.167,\"interval\":0.4,\"language\":\"en\"}");
+        text, "{\"type\":\"caption\",\"confirmed\":[{\"text\":\" "
+              "caf\xc3\xa9\",\"start\":0.1,\"end\":0.25,\"probability\":0.988},"
+              "{\"text\":\" ?\",\"start\":12345.679,\"end\":12346.0,\"probability\":1.0}],\"tentative\":[],"
+              "\"utterance_end\":true,\"last\":false,\"heard\":0.333,\"pushed\":0.5,\"lag\":0.167,\"interval\":0.4,"
+              "\"language\":\"en\",\"wall\":0.063,\"multiply_adds\":1099511627777}");
     free(text);
     const sotto_caption silent = {0};
     text = caption_words(&silent, 0);
@@ -451,17 +512,12 @@ static void test_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_handshake),
-        cmocka_unit_test(test_origins),
-        cmocka_unit_test(test_names_of_the_daemon),
-        cmocka_unit_test(test_outbox_forgets_what_is_out_of_date),
-        cmocka_unit_test(test_outbox_is_bounded),
-        cmocka_unit_test(test_messages_in_pieces),
-        cmocka_unit_test(test_a_turn_has_an_end),
-        cmocka_unit_test(test_too_big),
-        cmocka_unit_test(test_pings_without_end),
-        cmocka_unit_test(test_goodbye),
-        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_handshake),           cmocka_unit_test(test_origins),
+        cmocka_unit_test(test_names_of_the_daemon), cmocka_unit_test(test_outbox_forgets_what_is_out_of_date),
+        cmocka_unit_test(test_outbox_is_bounded),   cmocka_unit_test(test_messages_in_pieces),
+        cmocka_unit_test(test_a_turn_has_an_end),   cmocka_unit_test(test_too_big),
+        cmocka_unit_test(test_pings_without_end),   cmocka_unit_test(test_goodbye),
+        cmocka_unit_test(test_both_ends),           cmocka_unit_test(test_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
