@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * sotto-matrix: the algorithms of src/shrink on one matrix, for comparing with references. Not installed.
  *
- *   sotto-matrix quantise BITS GROUP FLAGS IN OUT   FLAGS: letters of "agw" (asymmetric, GPTQ, AWQ) or "-"
+ *   sotto-matrix quantise BITS GROUP FLAGS IN OUT   FLAGS: letters of "agwc" (asymmetric, GPTQ, AWQ, centred) or "-"
  *   sotto-matrix magnitude|wanda FRACTION IN OUT    the matrix with zeros
  *   sotto-matrix heads WIDTH IN OUT                 scores, f64
  *   sotto-matrix inputs IN OUT                      scores, f64
@@ -38,15 +38,17 @@ static sotto_status quantise(struct matrix *m, sotto_error *err)
                                   .group = strtoul(m->args[1], NULL, 10),
                                   .asymmetric = strchr(flags, 'a'),
                                   .gptq = strchr(flags, 'g'),
-                                  .awq = strchr(flags, 'w')};
+                                  .awq = strchr(flags, 'w'),
+                                  .centred = strchr(flags, 'c')};
     sotto__coded c;
     sotto_status st = sotto__quantise(&c, m->w, m->out, m->in, &coding, m->gram, err);
     if (st != SOTTO_OK) return st;
     const size_t groups = (c.in + c.group - 1) / c.group;
-    const uint8_t columns = c.column != NULL;
+    const uint8_t columns = c.column != NULL, offsets = c.offset != NULL;
     bool ok = write_all(m, c.codes, c.out * c.in) && write_all(m, c.scale, 2 * c.out * groups) &&
               (!c.zero || write_all(m, c.zero, c.out * groups)) && write_all(m, &columns, 1) &&
-              (!columns || write_all(m, c.column, 2 * c.in));
+              (!columns || write_all(m, c.column, 2 * c.in)) && write_all(m, &offsets, 1) &&
+              (!offsets || write_all(m, c.offset, 2 * c.in));
     for (size_t o = 0; ok && o < c.out; o++) {
         sotto__dequantise_row(&c, o, m->w);
         ok = write_all(m, m->w, c.in * sizeof *m->w);

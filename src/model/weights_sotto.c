@@ -19,9 +19,9 @@
  *     "float": 16 or 32            one frame: the values, first all their lowest bytes, then the next …
  *     "sinusoids": true            no frame: whisper.model.sinusoids
  *     "bits": 2 … 8, "group": g    frames: scales, halves [out, ceil(in / g)] stored like values; with "asymmetric"
- *                                  zeros, a byte each; with "columns" halves [in]; codes [out, in], a byte each, or two
- *                                  in a byte where they have up to 4 bits, the first one's bits lowest, by row.
- *         value(o, i) = column[i] * scale[o][i / g] * (code[o][i] - zero[o][i / g]), zero 2^(bits - 1) without zeros
+ *                                  zeros, a byte each; with "columns" halves [in]; with "offsets" halves [in]; codes
+ * [out, in], a byte each, or two in a byte where they have up to 4 bits, the first one's bits lowest, by row. value(o,
+ * i) = offset[i] + column[i] * scale[o][i / g] * (code[o][i] - zero[o][i / g]), zero 2^(bits - 1) without zeros
  *
  * A shape of three dimensions [out, in, taps] is one of [out, in * taps] here. */
 #include "model/weights.h"
@@ -33,7 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADER = 8 << 20, MAX_VALUES = 1 << 28, MAX_FRAMES = 4 };
+enum { MAX_HEADER = 8 << 20, MAX_VALUES = 1 << 28, MAX_FRAMES = 5 };
 
 struct parser {
     sotto__weights *w;
@@ -152,15 +152,19 @@ static float *read_codes(struct parser *p, const struct shape *s, const json_t *
 {
     const bool asymmetric = json_is_true(json_object_get(tensor, "asymmetric"));
     const bool columns = json_is_true(json_object_get(tensor, "columns"));
-    const size_t wanted = 2U + asymmetric + columns, row = bits <= 4 ? (s->in + 1) / 2 : s->in;
+    const bool offsets = json_is_true(json_object_get(tensor, "offsets"));
+    const size_t wanted = 2U + asymmetric + columns + offsets, row = bits <= 4 ? (s->in + 1) / 2 : s->in;
     size_t group, frame = 0;
     if ((size_t)s->n_frames != wanted || !number(tensor, "group", s->in, &group) || group < 1) return NULL;
     const size_t groups = (s->in + group - 1) / group;
     float *scale = read_halves(p, s->out * groups, s->frames[frame++]);
     unsigned char *zero = scale && asymmetric ? next_frame(p, s->out * groups, s->frames[frame++]) : NULL;
     float *column = scale && columns ? read_halves(p, s->in, s->frames[frame++]) : NULL;
+    float *offset = scale && offsets ? read_halves(p, s->in, s->frames[frame++]) : NULL;
     unsigned char *codes = scale ? next_frame(p, s->out * row, s->frames[wanted - 1]) : NULL;
-    float *y = scale && codes && (zero || !asymmetric) && (column || !columns) ? malloc(s->elements * sizeof *y) : NULL;
+    float *y = scale && codes && (zero || !asymmetric) && (column || !columns) && (offset || !offsets)
+                   ? malloc(s->elements * sizeof *y)
+                   : NULL;
     const int middle = 1 << (bits - 1);
     for (size_t o = 0; y && o < s->out; o++) {
         for (size_t i = 0; i < s->in; i++) {
@@ -168,12 +172,13 @@ static float *read_codes(struct parser *p, const struct shape *s, const json_t *
             const unsigned byte = codes[o * row + (bits <= 4 ? i / 2 : i)];
             const int code = (int)(bits <= 4 ? byte >> (i % 2 * 4) & 15 : byte);
             const float value = scale[g] * (float)(code - (zero ? zero[g] : middle));
-            y[o * s->in + i] = column ? column[i] * value : value;
+            y[o * s->in + i] = (column ? column[i] * value : value) + (offset ? offset[i] : 0);
         }
     }
     free(scale);
     free(zero);
     free(column);
+    free(offset);
     free(codes);
     return y;
 }

@@ -51,7 +51,7 @@ static double loss(struct search *s)
         s->stretch[i] = 1 / column;
         s->cost[i] = s->gram->mean[i] * column * column;
     }
-    const sotto__weights_in w = {s->w->w, s->w->out, in, s->stretch, s->cost};
+    const sotto__weights_in w = {.w = s->w->w, .out = s->w->out, .in = in, .stretch = s->stretch, .cost = s->cost};
     s->coded.column = s->column;
     for (size_t k = 0; k < s->rows; k++) {
         const size_t o = k * s->w->out / s->rows;

@@ -14,6 +14,7 @@ enum { ROWS = 256 }; /* that are gathered before they are multiplied: decoder st
 struct sum {
     const sotto__linear *layer;
     size_t in, rows;
+    bool looked_up; /* the embedding, which is an input, too */
     float *waiting; /* [in, ROWS] */
     float *gram;    /* [in, in] */
 };
@@ -68,7 +69,7 @@ static bool open_sum(void *user, const sotto__param *p)
 {
     struct sums *sums = user;
     struct sum *s = &sums->items[sums->n++];
-    *s = (struct sum){.layer = p->layer_of};
+    *s = (struct sum){.layer = p->layer_of, .looked_up = p->piece == SOTTO__PIECE_EMBEDDING};
     if (!s->layer) return true;
     s->in = s->layer->taps * s->layer->in;
     s->waiting = sotto__aligned(s->in * ROWS, sizeof *s->waiting);
@@ -76,6 +77,15 @@ static bool open_sum(void *user, const sotto__param *p)
     sums->failed = !s->waiting || !s->gram;
     if (!sums->failed) memset(s->gram, 0, s->in * s->in * sizeof *s->gram);
     return !sums->failed;
+}
+
+/* What is looked up goes on into sums where each of its values counts alike: as much again, evenly, in the Gram matrix.
+ */
+static void count_lookups(struct sum *s)
+{
+    double sum = 0;
+    for (size_t i = 0; i < s->in; i++) sum += (double)s->gram[i * s->in + i];
+    for (size_t i = 0; i < s->in; i++) s->gram[i * s->in + i] += (float)(sum / (double)s->in);
 }
 
 /* ---- audio ---- */
@@ -144,6 +154,7 @@ sotto_status sotto__calibrate(sotto_model *model, const char *path, double secon
     for (size_t i = 0; sums.items && i < sums.n; i++) {
         if (st == SOTTO_OK && sums.items[i].layer) {
             flush(model, &sums.items[i]);
+            if (sums.items[i].looked_up) count_lookups(&sums.items[i]);
             grams[i] = sums.items[i].gram;
         } else {
             free(sums.items[i].gram);

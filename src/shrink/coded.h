@@ -15,9 +15,10 @@ typedef struct sotto__coding {
     bool asymmetric; /* every group has a zero point of its own */
     bool gptq;       /* feed errors forward: GPTQ, Frantar et al. 2022, arXiv:2210.17323 */
     bool awq;        /* scale inputs by what they carry first: AWQ, Lin et al. 2023, arXiv:2306.00978 */
+    bool centred;    /* code what is left of an input's weights less their mean, over their deviation */
 } sotto__coding;
 
-/* w[out, in]: value (o, i) = column[i] * scale[o][g] * (code[o][i] - zero[o][g]), g = i / group */
+/* w[out, in]: value (o, i) = offset[i] + column[i] * scale[o][g] * (code[o][i] - zero[o][g]), g = i / group */
 typedef struct sotto__coded {
     size_t out, in, group; /* group: 1 … in */
     int bits;
@@ -25,15 +26,16 @@ typedef struct sotto__coded {
     uint16_t *scale;  /* [out, groups] IEEE half, of either sign; groups = ceil(in / group) */
     uint8_t *zero;    /* [out, groups], or NULL: 2^(bits - 1) everywhere (symmetric) */
     uint16_t *column; /* [in] IEEE half, or NULL = 1 */
+    uint16_t *offset; /* [in] IEEE half, or NULL = 0 */
 } sotto__coded;
 
 /* Codes w[rows, in]. gram is the sum of x x^T over inputs x that the layer saw, [in, in], or NULL; only its proportions
  * count. With it a group's scale is the one with the least squared error weighted by the mean square of each input;
  * without, each input weighs the same. gptq and awq need it. Where it is singular, or partly not finite, damping makes
- * up for that (gram.h). A weight that is exactly 0 stays exactly 0 in every mode; with gptq so does the weight of an
- * input that was 0 throughout. A group of zeros, or of values that half precision cannot scale, has scale 0. On success
- * the caller frees *out; on failure it is all zeros. SOTTO_EINVAL: coding out of range, no gram where one is needed, a
- * weight that is not finite. SOTTO_ENOMEM. Thread-safe; the result does not depend on threads. */
+ * up for that (gram.h). A weight that is exactly 0 stays exactly 0 in every mode but centred; with gptq so does the
+ * weight of an input that was 0 throughout. A group of zeros, or of values that half precision cannot scale, has scale
+ * 0. On success the caller frees *out; on failure it is all zeros. SOTTO_EINVAL: coding out of range, no gram where one
+ * is needed, a weight that is not finite. SOTTO_ENOMEM. Thread-safe; the result does not depend on threads. */
 sotto_status sotto__quantise(sotto__coded *out, const float *w, size_t rows, size_t in, const sotto__coding *c,
                              const float *gram, sotto_error *err);
 void sotto__coded_free(sotto__coded *c);

@@ -7,13 +7,19 @@
 #include "shrink/gram.h"
 #include "shrink/grid.h"
 
-/* The input of a step: row o, input i of what it codes is w[o * in + i] * stretch[i]. */
+/* The input of a step: row o, input i of what it codes is (w[o * in + i] - offset[i]) * stretch[i]. */
 typedef struct sotto__weights_in {
     const float *w; /* [out, in] */
     size_t out, in;
     const double *stretch; /* [in] */
+    const double *offset;  /* [in], or NULL = 0 */
     const double *cost;    /* [in]: what a squared error in input i counts */
 } sotto__weights_in;
+
+static inline double sotto__weight_in(const sotto__weights_in *w, size_t o, size_t i)
+{
+    return ((double)w->w[o * w->in + i] - (w->offset ? w->offset[i] : 0)) * w->stretch[i];
+}
 
 static inline size_t sotto__coded_groups(const sotto__coded *c) { return (c->in + c->group - 1) / c->group; }
 

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_FRAMES = 4, VERSION = 1 };
+enum { MAX_FRAMES = 5, VERSION = 1 };
 
 /* One tensor as the file has it. */
 struct packed_tensor {
@@ -118,16 +118,19 @@ static sotto_status encode_codes(struct packed_tensor *p, const float *w, size_t
     for (size_t o = 0; o < out; o++)
         for (size_t i = 0; i < in; i++) {
             const size_t g = o * groups + i / c.group;
-            p->nonzero += c.scale[g] != 0 && c.codes[o * in + i] != (c.zero ? c.zero[g] : 1 << (c.bits - 1));
+            p->nonzero +=
+                c.offset || (c.scale[g] != 0 && c.codes[o * in + i] != (c.zero ? c.zero[g] : 1 << (c.bits - 1)));
         }
     p->bits = (size_t)c.bits;
     json_object_set_new(p->head, "bits", json_integer(c.bits));
     json_object_set_new(p->head, "group", json_integer((json_int_t)c.group));
     if (c.zero) json_object_set_new(p->head, "asymmetric", json_true());
     if (c.column) json_object_set_new(p->head, "columns", json_true());
+    if (c.offset) json_object_set_new(p->head, "offsets", json_true());
     const bool good = add_shuffled(p, c.scale, out * groups, sizeof *c.scale) &&
                       (!c.zero || add_frame(p, c.zero, out * groups)) &&
-                      (!c.column || add_shuffled(p, c.column, in, sizeof *c.column)) && add_codes(p, &c);
+                      (!c.column || add_shuffled(p, c.column, in, sizeof *c.column)) &&
+                      (!c.offset || add_shuffled(p, c.offset, in, sizeof *c.offset)) && add_codes(p, &c);
     sotto__coded_free(&c);
     return good ? SOTTO_OK : sotto__fail_nomem(err, "shrunken model");
 }

@@ -35,7 +35,7 @@ static size_t block_end(const sotto__coded *c, size_t i)
 
 static bool stays_zero(const struct work *k, size_t o, size_t i)
 {
-    return k->gram->dead[i] || k->w->w[o * k->w->in + i] == 0;
+    return k->gram->dead[i] || (!k->w->offset && k->w->w[o * k->w->in + i] == 0);
 }
 
 static void begin_group(struct work *k, size_t o, size_t row, size_t i)
@@ -68,7 +68,7 @@ static void round_rows(struct work *k, size_t first_row, size_t rows)
     const size_t in = k->c->in;
     for (size_t row = 0; row < rows; row++)
         for (size_t i = 0; i < in; i++)
-            k->x[row * in + i] = k->gram->dead[i] ? 0 : (double)k->w->w[(first_row + row) * in + i] * k->w->stretch[i];
+            k->x[row * in + i] = k->gram->dead[i] ? 0 : sotto__weight_in(k->w, first_row + row, i);
     for (size_t i = 0, end; i < in; i = end) {
         end = block_end(k->c, i);
         for (size_t row = 0; row < rows; row++) round_block(k, first_row + row, row, i, end);

@@ -27,6 +27,7 @@ void sotto__coded_free(sotto__coded *c)
     free(c->scale);
     free(c->zero);
     free(c->column);
+    free(c->offset);
     *c = (sotto__coded){0};
 }
 
@@ -47,13 +48,14 @@ void sotto__dequantise_row(const sotto__coded *c, size_t o, float *y)
         for (; i < end; i++) {
             const float value = scale * (float)(c->codes[o * c->in + i] - zero);
             y[i] = c->column ? (float)sotto__from_half(c->column[i]) * value : value;
+            if (c->offset) y[i] += (float)sotto__from_half(c->offset[i]);
         }
     }
 }
 
 void sotto__round_row(sotto__coded *c, size_t to, const sotto__weights_in *w, size_t o, double *x)
 {
-    for (size_t i = 0; i < w->in; i++) x[i] = (double)w->w[o * w->in + i] * w->stretch[i];
+    for (size_t i = 0; i < w->in; i++) x[i] = sotto__weight_in(w, o, i);
     for (size_t i = 0, group = 0; i < w->in; group++) {
         const size_t end = sotto__group_end(c, i);
         const sotto__grid grid = sotto__grid_choose(x + i, w->cost + i, end - i, c->bits, c->zero != NULL);
@@ -68,6 +70,8 @@ static sotto_status check(const float *w, size_t rows, size_t in, const sotto__c
 {
     if (c->bits < 2 || c->bits > 8)
         return sotto__fail(err, SOTTO_EINVAL, "codes of %d bits; 2 to 8 are known", c->bits);
+    if (c->centred && c->awq)
+        return sotto__fail(err, SOTTO_EINVAL, "centred and awq both scale inputs; one of them was expected");
     if (!gram && (c->gptq || c->awq))
         return sotto__fail(err, SOTTO_EINVAL, "%s needs calibration: what the layer's inputs look like is not known",
                            c->gptq ? "gptq" : "awq");
@@ -87,11 +91,37 @@ static sotto_status round_all(sotto__coded *c, const sotto__weights_in *w, sotto
     return SOTTO_OK;
 }
 
+/* Offsets and columns of w[rows, in]: mean and standard deviation of each input's weights, in half precision. Columns
+ * of constants are 1. */
+static sotto_status centre(sotto__coded *c, const float *w, double *offset, sotto_error *err)
+{
+    c->offset = sotto__aligned(c->in, sizeof *c->offset);
+    c->column = sotto__aligned(c->in, sizeof *c->column);
+    if (!c->offset || !c->column) return sotto__fail_nomem(err, "means of weights");
+    for (size_t i = 0; i < c->in; i++) {
+        double sum = 0, squares = 0;
+        for (size_t o = 0; o < c->out; o++) sum += (double)w[o * c->in + i];
+        c->offset[i] = sotto__to_half(sum / (double)c->out);
+        offset[i] = sotto__from_half(c->offset[i]);
+        for (size_t o = 0; o < c->out; o++) {
+            const double d = (double)w[o * c->in + i] - offset[i];
+            squares += d * d;
+        }
+        c->column[i] = sotto__to_half(sqrt(squares / (double)c->out));
+        if (!(sotto__from_half(c->column[i]) > 0)) c->column[i] = sotto__to_half(1);
+    }
+    return SOTTO_OK;
+}
+
 /* Weights are divided by the columns, so inputs are multiplied by them. */
-static void apply_columns(const uint16_t *column, size_t in, double *stretch, sotto__gram *gram)
+static void apply_columns(const uint16_t *column, size_t in, double *stretch, double *cost, sotto__gram *gram)
 {
     double sum = 0;
-    for (size_t i = 0; i < in; i++) stretch[i] = 1 / sotto__from_half(column[i]);
+    for (size_t i = 0; i < in; i++) {
+        stretch[i] = 1 / sotto__from_half(column[i]);
+        if (!gram->g) cost[i] /= stretch[i] * stretch[i];
+    }
+    if (!gram->g) return;
     for (size_t i = 0; i < in; i++) {
         for (size_t j = 0; j < in; j++) gram->g[i * in + j] /= stretch[i] * stretch[j];
         gram->mean[i] /= stretch[i] * stretch[i];
@@ -107,17 +137,19 @@ sotto_status sotto__quantise(sotto__coded *out, const float *w, size_t rows, siz
     *out = (sotto__coded){0};
     sotto_status st = check(w, rows, in, c, gram, err);
     if (st != SOTTO_OK) return st;
-    double *ones = sotto__aligned(in, 2 * sizeof *ones);
+    double *ones = sotto__aligned(in, 3 * sizeof *ones);
     if (!ones) return sotto__fail_nomem(err, "a row of weights");
     for (size_t i = 0; i < 2 * in; i++) ones[i] = 1;
-    sotto__weights_in weights = {w, rows, in, ones, ones + in};
+    sotto__weights_in weights = {.w = w, .out = rows, .in = in, .stretch = ones, .cost = ones + in};
     st = sotto__coded_open(out, rows, in, c, err);
     if (st == SOTTO_OK && gram) {
         st = sotto__gram_open(&g, gram, in, err);
         weights.cost = g.mean;
     }
+    if (st == SOTTO_OK && c->centred && (st = centre(out, w, ones + 2 * in, err)) == SOTTO_OK)
+        weights.offset = ones + 2 * in;
     if (st == SOTTO_OK && c->awq) st = sotto__awq_search(&out->column, &weights, c, &g, err);
-    if (st == SOTTO_OK && out->column) apply_columns(out->column, in, ones, &g);
+    if (st == SOTTO_OK && out->column) apply_columns(out->column, in, ones, ones + in, &g);
     if (st == SOTTO_OK) st = c->gptq ? sotto__gptq(out, &weights, &g, err) : round_all(out, &weights, err);
     if (st != SOTTO_OK) sotto__coded_free(out);
     sotto__gram_free(&g);

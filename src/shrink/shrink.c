@@ -113,6 +113,9 @@ sotto_status sotto_shrinker_write(sotto_shrinker *s, const char *spec, const cha
         st = sotto__fail(err, SOTTO_EINVAL, "shrink spec: longer than %zu characters", sizeof line - 1);
     else
         st = sotto__spec_parse(parsed, spec, err);
+    if (st == SOTTO_OK && !s->calibration && sotto__spec_calibration(parsed) &&
+        !(s->calibration = strdup(sotto__spec_calibration(parsed))))
+        st = sotto__fail_nomem(err, "spec");
     if (st == SOTTO_OK && s->calibration)
         st = calibrate(s, err);
     else if (st == SOTTO_OK && sotto__spec_wants_calibration(parsed))

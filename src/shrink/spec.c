@@ -39,6 +39,14 @@ static sotto_status take_vocab(sotto__term *t, const struct piece *p, sotto_erro
     return SOTTO_OK;
 }
 
+static sotto_status take_calibration(sotto__term *t, const struct piece *p, sotto_error *err)
+{
+    if (!p->value || !*p->value || p->n_flags || p->scope)
+        return wrong(p, "calibration=PATH, an audio file or a folder of some", err);
+    strcpy(t->source, p->value);
+    return SOTTO_OK;
+}
+
 static sotto_status take_layers(sotto__term *t, const struct piece *p, sotto_error *err)
 {
     if (!p->value || p->value[0] != '-' || !parse_size(p->value + 1, 1, 255, &t->number) || !p->scope || p->n_flags)
@@ -100,7 +108,7 @@ static sotto_status take_codes(sotto__term *t, const struct piece *p, sotto_erro
 {
     sotto__coding *c = &t->coding;
     *c = (sotto__coding){.bits = p->name[3] - '0', .group = 64};
-    if (p->value) return wrong(p, "intB[:gN|:row][:asym][:gptq][:awq][@SCOPE]", err);
+    if (p->value) return wrong(p, "intB[:gN|:row][:asym][:gptq][:awq][:centred][@SCOPE]", err);
     for (size_t i = 0; i < p->n_flags; i++) {
         const char *flag = p->flags[i];
         if (strcmp(flag, "row") == 0)
@@ -111,8 +119,10 @@ static sotto_status take_codes(sotto__term *t, const struct piece *p, sotto_erro
             c->gptq = true;
         else if (strcmp(flag, "awq") == 0)
             c->awq = true;
+        else if (strcmp(flag, "centred") == 0)
+            c->centred = true;
         else if (flag[0] != 'g' || !parse_size(flag + 1, 8, 1 << 16, &c->group))
-            return wrong(p, "of flags gN (N at least 8), row, asym, gptq and awq", err);
+            return wrong(p, "of flags gN (N at least 8), row, asym, gptq, awq and centred", err);
     }
     return SOTTO_OK;
 }
@@ -122,11 +132,17 @@ static const struct {
     sotto__term_kind kind;
     sotto_status (*take)(sotto__term *t, const struct piece *p, sotto_error *err);
 } table[] = {
-    {"vocab", SOTTO__TERM_VOCAB, take_vocab},  {"layers", SOTTO__TERM_LAYERS, take_layers},
-    {"drop", SOTTO__TERM_DROP, take_drop},     {"heads", SOTTO__TERM_HEADS, take_fraction},
-    {"mlp", SOTTO__TERM_MLP, take_fraction},   {"ctx", SOTTO__TERM_CTX, take_ctx},
-    {"rank", SOTTO__TERM_RANK, take_fraction}, {"prune", SOTTO__TERM_PRUNE, take_prune},
-    {"f16", SOTTO__TERM_HALF, take_half},      {"int#", SOTTO__TERM_CODES, take_codes},
+    {"calibration", SOTTO__TERM_CALIBRATION, take_calibration},
+    {"vocab", SOTTO__TERM_VOCAB, take_vocab},
+    {"layers", SOTTO__TERM_LAYERS, take_layers},
+    {"drop", SOTTO__TERM_DROP, take_drop},
+    {"heads", SOTTO__TERM_HEADS, take_fraction},
+    {"mlp", SOTTO__TERM_MLP, take_fraction},
+    {"ctx", SOTTO__TERM_CTX, take_ctx},
+    {"rank", SOTTO__TERM_RANK, take_fraction},
+    {"prune", SOTTO__TERM_PRUNE, take_prune},
+    {"f16", SOTTO__TERM_HALF, take_half},
+    {"int#", SOTTO__TERM_CODES, take_codes},
 };
 
 static bool is_called(const char *name, const char *pattern)
@@ -192,7 +208,7 @@ static sotto_status add_term(sotto__spec *s, const char *text, size_t n, sotto_e
         if (p.scope) strcpy(t->scope, p.scope);
         return table[i].take(t, &p, err);
     }
-    return wrong(&p, "vocab, layers, drop, heads, mlp, ctx, rank, prune, f16 or int2 … int8", err);
+    return wrong(&p, "calibration, vocab, layers, drop, heads, mlp, ctx, rank, prune, f16 or int2 … int8", err);
 }
 
 sotto_status sotto__spec_parse(sotto__spec *out, const char *text, sotto_error *err)
@@ -227,4 +243,11 @@ bool sotto__spec_wants_calibration(const sotto__spec *spec)
             return true;
     }
     return false;
+}
+
+const char *sotto__spec_calibration(const sotto__spec *spec)
+{
+    for (size_t i = 0; i < spec->n; i++)
+        if (spec->terms[i].kind == SOTTO__TERM_CALIBRATION) return spec->terms[i].source;
+    return NULL;
 }

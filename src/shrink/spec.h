@@ -2,6 +2,7 @@
  * What is to be done to a model, as one string of terms separated by commas: "vocab=en:20000,int4:g32:gptq,int8@conv".
  *
  *     none                   nothing (alone)
+ *     calibration=PATH       what to measure on, where the caller names nothing: an audio file or a folder of some
  *     vocab=en[:N]           tokens written in ASCII only, the N that came first into the vocabulary (all)
  *     vocab=FILE[:N]         tokens that the text in FILE is made of, the N that are most frequent in it
  *     layers=-N@SCOPE        N layers less, those that were measured to add least
@@ -12,7 +13,7 @@
  *     rank=F[@SCOPE]         matrices as products of two with the fraction F of their parameters
  *     prune=F[:wanda][@SCOPE] the fraction F of weights set to zero
  *     f16[@SCOPE]            values in 16 bits
- *     intB[:gN|:row][:asym][:gptq][:awq][@SCOPE]   B = 2 … 8 bits, a scale for N inputs (64)
+ *     intB[:gN|:row][:asym][:gptq][:awq][:centred][@SCOPE]   B = 2 … 8 bits, a scale for N inputs (64)
  *
  * They are applied in the order of this list, whatever their order in the string; of several terms of one kind that
  * name the same matrix, the last one counts. A scope is made of names that all have to fit, joined by dots: encoder,
@@ -27,6 +28,7 @@
 #include "sotto.h"
 
 typedef enum sotto__term_kind {
+    SOTTO__TERM_CALIBRATION,
     SOTTO__TERM_VOCAB,
     SOTTO__TERM_LAYERS,
     SOTTO__TERM_DROP,
@@ -45,7 +47,7 @@ enum { SOTTO__TERMS = 64, SOTTO__TERM_TEXT = 200 };
 typedef struct sotto__term {
     sotto__term_kind kind;
     char scope[SOTTO__TERM_TEXT];  /* "" = everything */
-    char source[SOTTO__TERM_TEXT]; /* vocab: "en" or a file */
+    char source[SOTTO__TERM_TEXT]; /* vocab: "en" or a file; calibration: a path */
     double fraction;               /* heads, mlp, rank, prune */
     size_t number;                 /* layers, ctx, vocab (0 = all) */
     uint64_t drop[4];              /* bit of each layer to drop */
@@ -60,6 +62,9 @@ typedef struct sotto__spec {
 
 /* SOTTO_EINVAL with a sentence that names the term at fault and what was expected. */
 sotto_status sotto__spec_parse(sotto__spec *out, const char *text, sotto_error *err);
+
+/* The path of the spec's calibration term, or NULL. */
+const char *sotto__spec_calibration(const sotto__spec *spec);
 
 /* Whether a term of the spec needs to know what goes through the layers. */
 bool sotto__spec_wants_calibration(const sotto__spec *spec);

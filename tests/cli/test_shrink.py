@@ -56,6 +56,9 @@ class Files(Case):
             ("drop=4@decoder", "no layer 4"),
             ("drop=0+1+2+3@decoder", "one must stay"),
             ("int4:gptq", "calibration audio"),
+            ("int4:gptq,calibration=not-there", "no file or folder not-there"),
+            ("calibration=", "expected calibration=PATH"),
+            ("int4:awq:centred", "both scale inputs"),
             ("vocab=/no/such/text", "/no/such/text"),
         ):
             with self.subTest(spec=spec):

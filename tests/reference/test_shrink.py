@@ -68,6 +68,12 @@ class Coded:
         if self.has_column:
             self.column = np.frombuffer(data, "<f2", size, at).astype(np.float64)
             at += 2 * size
+        self.offset = np.zeros(size)
+        self.has_offset = data[at] == 1
+        at += 1
+        if self.has_offset:
+            self.offset = np.frombuffer(data, "<f2", size, at).astype(np.float64)
+            at += 2 * size
         self.values = floats(data[at:], out, size)
 
     def dequantised(self):
@@ -75,7 +81,7 @@ class Coded:
         y = np.empty(self.codes.shape)
         for g, columns in enumerate(self.groups):
             steps = self.codes[:, columns].astype(int) - self.zero[:, [g]]
-            y[:, columns] = self.scale[:, [g]] * steps * self.column[columns]
+            y[:, columns] = self.scale[:, [g]] * steps * self.column[columns] + self.offset[columns]
         return y
 
 
@@ -140,9 +146,9 @@ def damped(gram):
     return gram + DAMPING * np.mean(np.diag(gram)) * np.eye(len(gram))
 
 
-def gptq(w, gram, bits, group, asymmetric):
+def gptq(w, gram, bits, group, asymmetric, zeros_stay=True):
     """Algorithm 1 of arXiv:2210.17323, block size 1; weights that are 0 stay so."""
-    w, fixed = w.copy(), w == 0
+    w, fixed = w.copy(), (w == 0) & zeros_stay
     size = w.shape[1]
     groups = groups_of(size, group or size)
     upper = np.linalg.cholesky(np.linalg.inv(damped(gram))).T
@@ -182,12 +188,12 @@ SHAPES = [(7, 40, 16), (5, 96, 0), (9, 150, 64), (3, 300, 40)]  # out, in, group
 
 
 class Quantising(unittest.TestCase):
-    def compare(self, got, want, what):
+    def compare(self, got, want, what, atol=0):
         codes, scale, zero = want
         self.assertEqual(got.scale.tolist(), scale.tolist(), f"{what}: scales")
         self.assertEqual(got.zero.tolist(), zero.tolist(), f"{what}: zero points")
         self.assertEqual(np.count_nonzero(got.codes != codes), 0, f"{what}: codes")
-        np.testing.assert_allclose(got.values, got.dequantised(), rtol=1e-6, atol=0, err_msg=what)
+        np.testing.assert_allclose(got.values, got.dequantised(), rtol=1e-6, atol=atol, err_msg=what)
 
     def test_rounding_to_nearest(self):
         for (out, size, group), bits, flags in itertools.product(SHAPES, (2, 3, 4, 5, 8), "-a"):
@@ -234,6 +240,31 @@ class Quantising(unittest.TestCase):
             else:
                 want = rtn(w / column, np.diag(damped(gram)) * column**2, bits, group, asymmetric)
             self.compare(got, want, what)
+
+    def test_centred(self):
+        for bits, group, asymmetric in ((4, 0, False), (3, 16, False), (4, 24, True)):
+            w, gram = layer(bits, 40, 56)
+            w[:, 7] += 30  # an input whose weights are alike and large
+            w[:, 9] *= 20
+            w[:, 11] = 0.25
+            for flags, given in (("c", None), ("c", gram), ("cg", gram)):
+                got = Coded(w, given, bits, group, flags + "a" * asymmetric)
+                what = f"{bits} bits, group {group}, flags {flags}"
+                offset = half(w.mean(axis=0))
+                spread = half(np.sqrt(((w - offset) ** 2).mean(axis=0)))
+                column = np.where(spread > 0, spread, 1)
+                self.assertTrue(got.has_offset and got.has_column)
+                self.assertEqual(got.offset.tolist(), offset.tolist(), f"{what}: offsets")
+                self.assertEqual(got.column.tolist(), column.tolist(), f"{what}: columns")
+                x = (w - offset) / column
+                if "g" in flags:
+                    want = gptq(x, gram * np.outer(column, column), bits, group, asymmetric, False)
+                else:
+                    diagonal = np.ones(56) if given is None else np.diag(damped(gram))
+                    want = rtn(x, diagonal * column**2, bits, group, asymmetric)
+                self.compare(got, want, what, 1e-5)
+        plain, centred = Coded(w, None, 4, 0, "-"), Coded(w, None, 4, 0, "c")
+        self.assertLess(np.square(centred.values - w).sum(), 0.1 * np.square(plain.values - w).sum())
 
     def test_layers_that_awq_helps_get_columns(self):
         w, gram = layer(40, 16, 64)

@@ -137,7 +137,8 @@ static void test_formula(void **state)
     (void)state;
     random_weights(w, OUT * IN);
     correlated_gram(gram, IN);
-    sotto__coded c = quantised(w, OUT, IN, (sotto__coding){3, 32, true, true, true}, gram);
+    sotto__coded c = quantised(
+        w, OUT, IN, (sotto__coding){.bits = 3, .group = 32, .asymmetric = true, .gptq = true, .awq = true}, gram);
     assert_non_null(c.column);
     for (size_t o = 0; o < OUT; o++) {
         sotto__dequantise_row(&c, o, y);
