@@ -203,28 +203,25 @@ static bool is_control(enum cluster c) { return c == GCB_CR || c == GCB_LF || c 
 
 /* What came before a boundary and is not seen in the two characters beside it. */
 struct context {
-    size_t flags;     /* regional indicators in a row */
     bool picture;     /* Extended_Pictographic Extend* */
     bool picture_zwj; /* the same and then ZWJ */
 };
 
 static void look_at(struct context *c, enum cluster one)
 {
-    c->flags = one == GCB_RI ? c->flags + 1 : 0;
     c->picture_zwj = one == GCB_ZWJ && c->picture;
     c->picture = one == GCB_PICTURE || (one == GCB_EXTEND && c->picture);
 }
 
-/* UAX #29, GB3 to GB13, but for GB9c (Indic conjuncts): the signs that it is about are marks, which are gone by then.
- */
+/* UAX #29, GB3 to GB11, but for GB9c (Indic conjuncts). What that and GB12 and GB13 (flags) are about are marks and
+ * symbols, which are blanks by then. */
 static bool is_boundary(enum cluster a, enum cluster b, const struct context *c)
 {
     if (a == GCB_CR && b == GCB_LF) return false;
     if (is_control(a) || is_control(b)) return true;
     if (is_one_syllable(a, b)) return false;
     if (b == GCB_EXTEND || b == GCB_ZWJ || b == GCB_SPACINGMARK || a == GCB_PREPEND) return false;
-    if (c->picture_zwj && b == GCB_PICTURE) return false;
-    return !(a == GCB_RI && b == GCB_RI && c->flags % 2);
+    return !(c->picture_zwj && b == GCB_PICTURE);
 }
 
 void sotto__text_graphemes(sotto__text *t)

@@ -4,8 +4,8 @@
 
     make_score_cases.py > tests/unit/data/score.json
 
-A row: the line, then the answers of english, basic, plain, split and plain-split (see tools/score.c). Needs openai-whisper
-(no torch), more_itertools and regex.
+A row: the line, then the answers of english, basic, plain, split and plain-split (see tools/score.c). Needs
+openai-whisper (no torch), more_itertools and regex.
 """
 
 import json

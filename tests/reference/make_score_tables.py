@@ -32,7 +32,10 @@ UNICODE = (
     "MIT AND Unicode-DFS-2016",
     f" * Unicode {unicodedata.unidata_version} data; (c) 1991-2021 Unicode, Inc., see LICENSES",
 )
-WHISPER = ("MIT", " * From openai-whisper, whisper/normalizers/english.json; (c) 2022 OpenAI, MIT licence, see LICENSES")
+WHISPER = (
+    "MIT",
+    " * From openai-whisper, whisper/normalizers/english.json; (c) 2022 OpenAI, MIT licence, see LICENSES",
+)
 
 
 def head(what: str, source: tuple) -> str:
@@ -145,7 +148,8 @@ def decompositions(folder: Path) -> None:
     assert len(pool) < 1 << 16
     index.append(f"{{{0x110000},{len(pool)}}}")
     write(folder, "decompose.inc", "Character, where its NFKD begins in decompose_pool.inc.", index)
-    write(folder, "decompose_pool.inc", "The decompositions of decompose.inc, one after another.", [str(c) for c in pool])
+    write(folder, "decompose_pool.inc", "The decompositions of decompose.inc, one after another.",
+          [str(c) for c in pool])
 
 
 def compositions(folder: Path) -> None:
