@@ -86,6 +86,38 @@ class Endpoints(Shared):
         self.assertEqual(after["runs"], before["runs"] + 1)
         self.assertEqual(after["last"]["runs"], 1)
 
+    def metrics(self):
+        """{(name, label): value} of /metrics; checks that every sample has a type and the model's name."""
+        a = self.d.get("/metrics")
+        self.assertEqual(a.status, 200)
+        self.assertEqual(a.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8")
+        kinds, samples = {}, {}
+        for line in a.body.decode().splitlines():
+            if line.startswith("#"):
+                word, name, rest = line[2:].split(" ", 2)
+                if word == "TYPE":
+                    kinds[name] = rest
+                continue
+            m = re.fullmatch(r'(\w+)\{model="([^"]+)"(?:,(\w+)="(\w+)")?\} (\S+)', line)
+            self.assertIsNotNone(m, line)
+            self.assertEqual(kinds[m[1]], "counter" if m[1].endswith("_total") else "gauge", line)
+            self.assertEqual(m[2], "tiny.en")
+            samples[m[1], m[4]] = float(m[5])
+        return samples
+
+    def test_metrics_tell_what_the_report_tells(self):
+        before = self.metrics()
+        self.assertEqual(self.d.quick(CLIP).status, 200)
+        after, report = self.metrics(), self.d.get("/v1/report").json
+        self.assertEqual(after["sotto_requests_total", "done"], before["sotto_requests_total", "done"] + 1)
+        self.assertGreater(
+            after["sotto_multiply_adds_total", "conv"], before["sotto_multiply_adds_total", "conv"])
+        self.assertAlmostEqual(
+            after["sotto_audio_seconds_total", None] - before["sotto_audio_seconds_total", None], 1, delta=0.01)
+        self.assertEqual(after["sotto_decoder_steps_total", None], report["decoder_steps"])
+        self.assertEqual({k[1]: v for k, v in after.items() if k[0] == "sotto_parameters"},
+                         {part: float(n) for part, n in report["parameters"]["by_part"].items()})
+
     def test_report_of_a_recording(self):
         a = self.d.post(recording("jfk.flac"), fields=[("response_format", "verbose_json")])
         self.assertEqual(a.status, 200, a.body)
