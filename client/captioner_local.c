@@ -27,7 +27,7 @@ static sotto_status open_model(captioner_local *c, sotto_error *err)
     mo.precision = models_precision(o->precision);
     mo.no_cache = !o->cache;
     sotto_status st = models_resolve(o->model ? o->model : MODELS_DEFAULT, &path, err);
-    if (st == SOTTO_OK) st = sotto_model_open(&c->model, path, &mo, err);
+    if (st == SOTTO_OK) st = models_open(&c->model, path, &mo, o->shrink, o->calibration, err);
     free(path);
     return st;
 }

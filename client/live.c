@@ -211,7 +211,7 @@ static sotto_status open_captioner(live *l, sotto_error *err)
 {
     const live_options *o = l->options;
     char text[300];
-    if (!o->local) {
+    if (!o->local && !o->shrink) {
         sotto_status st = captioner_open_remote(&l->captioner, o, err);
         if (st == SOTTO_OK || l->server_named || st == SOTTO_ECANCELLED) return st;
         snprintf(text, sizeof text, "no daemon answers at %.200s; captioning in this process", o->server);
@@ -269,6 +269,9 @@ static sotto_status run(live *l, sotto_error *err)
 
 static sotto_status check(const live_options *o, bool server_named, bool device_named, sotto_error *err)
 {
+    if (o->shrink && server_named)
+        return options_fail(err, SOTTO_EINVAL,
+                            "--shrink and --server exclude one another: the daemon has its own --shrink");
     if (o->local && server_named) return options_fail(err, SOTTO_EINVAL, "--local and --server exclude one another");
     if (*o->language && !sotto_language_code(o->language))
         return options_fail(err, SOTTO_EINVAL,

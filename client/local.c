@@ -26,7 +26,7 @@ sotto_status local_open(local **out, const work *w, sotto_error *err)
     mo.no_cache = !w->options.cache;
     mo.precision = models_precision(w->options.precision);
     if ((st = models_resolve(w->options.model ? w->options.model : MODELS_DEFAULT, &path, err)) == SOTTO_OK &&
-        (st = sotto_model_open(&l->model, path, &mo, err)) == SOTTO_OK &&
+        (st = models_open(&l->model, path, &mo, w->options.shrink, w->options.calibration, err)) == SOTTO_OK &&
         (st = models_resolve_vad(w->options.vad, &l->vad_path, err)) == SOTTO_OK &&
         (st = sotto_session_open(&l->session, l->model, err)) == SOTTO_OK)
         *out = l;

@@ -91,7 +91,7 @@ typedef struct engine {
 static sotto_status engine_open(engine *e, const work *w, bool server_named, sotto_error *err)
 {
     *e = (engine){0};
-    if (!w->options.local) {
+    if (!w->options.local && !w->options.shrink) {
         sotto_status st = remote_open(&e->remote, w->options.server, err);
         if (st == SOTTO_OK || server_named || is_interrupted()) return st;
         fprintf(stderr, "sotto transcribe: no daemon answers at %s; transcribing in this process\n", w->options.server);
@@ -209,6 +209,9 @@ int command_transcribe(int argc, char **argv)
     sotto_status st = read_formats(&w, &err);
     if (st == SOTTO_OK && program.n_arguments == 0)
         st = options_fail(&err, SOTTO_EINVAL, "no file was given; `-` is standard input");
+    if (st == SOTTO_OK && w.options.shrink && server_named)
+        st = options_fail(&err, SOTTO_EINVAL,
+                          "--shrink and --server exclude one another: the daemon has its own --shrink");
     if (st == SOTTO_OK && w.options.local && server_named)
         st = options_fail(&err, SOTTO_EINVAL, "--local and --server exclude one another");
     if (st != SOTTO_OK) {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Model names -> paths (models.h). */
+ * Model names -> paths -> models (models.h). */
 #include "models.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,4 +100,33 @@ sotto_status models_resolve_vad(const char *name, char **out, sotto_error *err)
     if (!name || !*name || strcmp(name, "none") == 0) return SOTTO_OK;
     st = models_resolve(name, out, err);
     return st == SOTTO_ENOTFOUND && strcmp(name, MODELS_VAD) == 0 ? SOTTO_OK : st;
+}
+
+sotto_status models_open(sotto_model **out, const char *path, const sotto_model_options *options, const char *spec,
+                         const char *calibration, sotto_error *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    sotto_model_options o = *options;
+    sotto_shrink_options so;
+    char *file;
+    *out = NULL;
+    if (!spec || !*spec) return sotto_model_open(out, path, options, err);
+    if (asprintf(&file, "%s/sotto.XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0)
+        return options_fail(err, SOTTO_ENOMEM, "out of memory: shrunken model");
+    const int fd = mkostemp(file, O_CLOEXEC);
+    if (fd < 0) {
+        const sotto_status st = options_fail(err, SOTTO_EIO, "%.300s cannot be made: %s", file, strerror(errno));
+        free(file);
+        return st;
+    }
+    sotto_shrink_options_default(&so);
+    so.calibration = calibration;
+    so.threads = o.threads;
+    o.no_cache = true; /* prepacked weights would lie beside a file that goes */
+    sotto_status st = sotto_shrink(path, spec, &so, file, NULL, err);
+    if (st == SOTTO_OK) st = sotto_model_open(out, file, &o, err);
+    unlink(file);
+    close(fd);
+    free(file);
+    return st;
 }

@@ -23,6 +23,11 @@ SOTTO_MUST_USE sotto_status models_resolve_vad(const char *name, char **out, sot
 #define MODELS_PRECISIONS "auto|f32|f16|int16|int8|int4"
 sotto_precision models_precision(int name);
 
+/* Opens the model at `path`, or, where `spec` is neither NULL nor "", what that makes of it (docs/SHRINKING.md), by way
+ * of a file in $TMPDIR that is gone afterwards. `calibration` as of sotto_shrink_options. */
+SOTTO_MUST_USE sotto_status models_open(sotto_model **out, const char *path, const sotto_model_options *options,
+                                        const char *spec, const char *calibration, sotto_error *err);
+
 /* Not a path: letters, digits, '.', '-', '_' only, and no '.' at the start. */
 bool models_is_plain_name(const char *name);
 

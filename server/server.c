@@ -53,7 +53,7 @@ static sotto_status load(server *s, sotto_error *err)
     char *real = realpath(path, NULL); /* "." and links have no telling names */
     name_model(s, models_is_plain_name(s->config->model) || !real ? path : real);
     if ((st = models_resolve_vad(s->config->vad, &s->vad_path, err)) == SOTTO_OK)
-        st = sotto_model_open(&s->model, path, &options, err);
+        st = models_open(&s->model, path, &options, s->config->shrink, s->config->calibration, err);
     if (st == SOTTO_OK && s->vad_path) st = try_vad(s, err);
     free(real);
     free(path);

@@ -124,6 +124,7 @@ static sotto_status take_codes(sotto__term *t, const struct piece *p, sotto_erro
         else if (flag[0] != 'g' || !parse_size(flag + 1, 8, 1 << 16, &c->group))
             return wrong(p, "of flags gN (N at least 8), row, asym, gptq, awq and centred", err);
     }
+    if (c->awq && c->centred) return wrong(p, "awq or centred, as both scale inputs", err);
     return SOTTO_OK;
 }
 

@@ -101,6 +101,28 @@ class Files(Case):
         full = self.words("tiny.en")
         self.assertGreaterEqual(len(set(self.words(path)) & set(full)), len(set(full)) - 4)
 
+    def test_shrunken_on_opening(self) -> None:
+        """--shrink gives what `sotto shrink` writes, and leaves no file."""
+        if not JFK.exists():
+            self.skipTest("needs the recordings in ../shared")
+        spec = "int3:g64,drop=1@decoder"
+        path, _ = self.shrink(spec)
+        want = sotto("transcribe", "--local", "--report", "--model", path, JFK)
+        tmp = self.dir / "tmp"
+        tmp.mkdir()
+        done = sotto("transcribe", "--shrink", spec, "--report", JFK, TMPDIR=str(tmp))
+        self.check(done, 0)
+        self.assertEqual(done.stdout, want.stdout)
+        total = [line for line in done.stderr.decode().splitlines() if line.split()[:1] == ["total"]]
+        self.assertEqual(len(total), 1)
+        self.assertIn(total[0].split()[1], want.stderr.decode().split())
+        self.assertNotIn("37760256", total[0])
+        self.assertEqual(list(tmp.iterdir()), [])
+        done = sotto("transcribe", "--shrink", "int9", JFK)
+        self.check(done, 1, "int9")
+        done = sotto("transcribe", "--shrink", spec, "--server", "http://127.0.0.1:1", JFK)
+        self.check(done, 2, "--shrink and --server exclude one another")
+
     def test_damage(self) -> None:
         path, _ = self.shrink("int4:g32,vocab=en:4000")
         whole = path.read_bytes()
