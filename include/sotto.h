@@ -188,6 +188,8 @@ typedef struct sotto_counts {
     uint64_t parts;                 /* that recordings were cut into, to be transcribed side by side */
     uint64_t draft_tokens_proposed; /* guessed tokens put to the decoder, see sotto_options.draft_tokens */
     uint64_t draft_tokens_accepted; /* those that were the decoder's choice too */
+    uint64_t mel_frames_computed;   /* 10 ms frames of log-mel computed */
+    uint64_t mel_frames_reused;     /* those of live captions that were there from an earlier hearing of the window */
 } sotto_counts;
 
 SOTTO_API void sotto_counts_add(sotto_counts *sum, const sotto_counts *one);

@@ -247,6 +247,7 @@ static void fill_result(sotto_session *s, const sotto__features *f, const sotto_
     r->duration_s = (double)sotto__features_samples(f) / SOTTO__SAMPLE_RATE;
     counts->runs = 1;
     counts->audio_s = r->duration_s;
+    counts->mel_frames_computed = sotto__features_computed(f);
     counts->wall_s = sotto__now_s() - start;
     r->counts = *counts;
     sotto__runtime_touched(s->runtime, r->touched_part_parameters);

@@ -246,6 +246,7 @@ sotto_status sotto__features_finish(sotto__features *f, sotto_error *err)
 
 size_t sotto__features_frames(const sotto__features *f) { return (size_t)(f->samples / SOTTO__HOP); }
 uint64_t sotto__features_samples(const sotto__features *f) { return f->samples; }
+size_t sotto__features_computed(const sotto__features *f) { return f->frames; }
 size_t sotto__features_mels(const sotto__features *f) { return f->n_mels; }
 
 /* Raw frames first … first+n-1 of the file. */
@@ -266,15 +267,10 @@ static sotto_status read_spill(const sotto__features *f, size_t first, size_t n,
     return SOTTO_OK;
 }
 
-static inline float normalised(float raw, float floor_raw)
-{
-    return ((raw > floor_raw ? raw : floor_raw) + 4.0f) / 4.0f;
-}
-
 sotto_status sotto__features_window(const sotto__features *f, size_t seek, size_t n, sotto__pad pad, float *dst,
                                     sotto_error *err)
 {
-    const float floor_raw = f->max - 8.0f, silence = normalised(SOTTO__MEL_SILENCE, floor_raw);
+    const float floor_raw = f->max - SOTTO__MEL_RANGE, silence = sotto__mel_normalised(SOTTO__MEL_SILENCE, floor_raw);
     size_t asked = pad == SOTTO__PAD_SILENCE ? SOTTO__WINDOW_FRAMES : n, in_memory, stored = 0, i;
     if (!f->finished) return sotto__fail(err, SOTTO_EINVAL, "features: window asked for before the recording's end");
     if (n > SOTTO__WINDOW_FRAMES)
@@ -290,7 +286,7 @@ sotto_status sotto__features_window(const sotto__features *f, size_t seek, size_
             read_spill(f, seek + in_memory - f->memory_frames, stored - in_memory, dst + in_memory * f->n_mels, err);
         if (st != SOTTO_OK) return st;
     }
-    for (i = 0; i < stored * f->n_mels; i++) dst[i] = normalised(dst[i], floor_raw);
+    for (i = 0; i < stored * f->n_mels; i++) dst[i] = sotto__mel_normalised(dst[i], floor_raw);
     for (; i < asked * f->n_mels; i++) dst[i] = silence;
     for (; i < (size_t)SOTTO__WINDOW_FRAMES * f->n_mels; i++) dst[i] = 0.0f;
     return SOTTO_OK;

@@ -45,6 +45,8 @@ sotto_status sotto__features_finish(sotto__features *f, sotto_error *err);
 /* Content frames: samples / 160, rounded down (whisper's content_frames). And the samples pushed. */
 size_t sotto__features_frames(const sotto__features *f);
 uint64_t sotto__features_samples(const sotto__features *f);
+/* Frames computed so far: once finished up to two more than the content frames. */
+size_t sotto__features_computed(const sotto__features *f);
 size_t sotto__features_mels(const sotto__features *f);
 
 /* What follows the frames asked for, up to a whole window. */

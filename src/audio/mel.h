@@ -8,6 +8,15 @@
 /* log10 of the floor that whisper clamps mel energies to: the value of a frame without signal. */
 #define SOTTO__MEL_SILENCE (-10.0f)
 
+/* Energies are clamped to so much below the largest, in log10. */
+#define SOTTO__MEL_RANGE 8.0f
+
+/* What the encoder takes: a raw value clamped at `floor_raw`, the largest - SOTTO__MEL_RANGE, and scaled. */
+static inline float sotto__mel_normalised(float raw, float floor_raw)
+{
+    return ((raw > floor_raw ? raw : floor_raw) + 4.0f) / 4.0f;
+}
+
 typedef struct sotto__mel sotto__mel; /* immutable after it is opened */
 
 /* `filters` is [n_mels, 201] row-major and is copied. SOTTO_EINVAL for n_mels outside 1 … 1024, SOTTO_EFORMAT for a

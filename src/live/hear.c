@@ -2,10 +2,12 @@
  * A window is decoded without timestamps: what was confirmed stays a plain beginning of the text then, and times come
  * from the alignment of cross-attention (text/word_pass.h).
  *
- * What is heard again is computed again: the encoder attends in both directions and log-mel is clamped against the
- * window's maximum, so no state of an earlier hearing is exact for a longer window. */
+ * Of what is heard again the raw log-mel frames are kept (audio/rolling.h). The rest is computed again: the encoder
+ * attends in both directions and log-mel is clamped against the window's maximum, so no state of an earlier hearing is
+ * exact for a longer window. */
 #include "live/hear.h"
 #include "audio/features.h"
+#include "audio/rolling.h"
 #include "base/error.h"
 #include "live/heard_words.h"
 #include "text/language.h"
@@ -30,6 +32,7 @@ struct sotto__hearer {
     sotto__window *window;
     sotto__window_decoder *decoder;
     sotto__word_pass *word_pass;
+    sotto__rolling *rolling;
     float *mel; /* [3000, n_mels] */
     size_t frames;
     sotto__ids prompt;
@@ -57,7 +60,8 @@ sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, const
     if ((st = sotto__options_check(&h->options, h->tokenizer, err)) == SOTTO_OK &&
         (st = sotto__rules_make(&h->rules, &h->options, h->tokenizer, &h->suppressed, err)) == SOTTO_OK &&
         (st = sotto__window_create(&h->window, rt, err)) == SOTTO_OK &&
-        (st = sotto__window_decoder_create(&h->decoder, rt, &h->options, &h->rules, err)) == SOTTO_OK)
+        (st = sotto__window_decoder_create(&h->decoder, rt, &h->options, &h->rules, err)) == SOTTO_OK &&
+        (st = sotto__rolling_open(&h->rolling, (size_t)info->n_mels, sotto__runtime_mel_filters(rt), err)) == SOTTO_OK)
         st = sotto__word_pass_create(&h->word_pass, rt, err);
     if (st == SOTTO_OK && sotto__mul(SOTTO__WINDOW_FRAMES, (size_t)info->n_mels, &n_mel))
         h->mel = sotto__aligned(n_mel, sizeof *h->mel);
@@ -74,6 +78,7 @@ sotto_status sotto__hearer_create(sotto__hearer **out, sotto__runtime *rt, const
 void sotto__hearer_free(sotto__hearer *h)
 {
     if (!h) return;
+    sotto__rolling_free(h->rolling);
     sotto__word_pass_free(h->word_pass);
     sotto__window_decoder_free(h->decoder);
     sotto__window_free(h->window);
@@ -89,18 +94,10 @@ void sotto__hearer_free(sotto__hearer *h)
 static sotto_status make_mel(sotto__hearer *h, const sotto__hearing *ask, sotto_error *err)
 {
     const double started = sotto__now_s();
-    sotto__features *f;
-    sotto_status st =
-        sotto__features_open(&f, (size_t)sotto__runtime_info(h->rt)->n_mels, sotto__runtime_mel_filters(h->rt), err);
-    if (st != SOTTO_OK) return st;
-    if ((st = sotto__features_push(f, ask->samples, ask->n, err)) == SOTTO_OK &&
-        (st = sotto__features_finish(f, err)) == SOTTO_OK) {
-        h->frames = sotto__features_frames(f);
-        if (h->frames > SOTTO__WINDOW_FRAMES) h->frames = SOTTO__WINDOW_FRAMES;
-        st = sotto__features_window(f, 0, h->frames, SOTTO__PAD_ZERO, h->mel, err);
-    }
-    sotto__features_free(f);
-    sotto__runtime_counts(h->rt)->stage_s[SOTTO_STAGE_MEL] += sotto__now_s() - started;
+    sotto_counts *counts = sotto__runtime_counts(h->rt);
+    const sotto_status st =
+        sotto__rolling_window(h->rolling, ask->samples, ask->n, ask->start, h->mel, &h->frames, counts, err);
+    counts->stage_s[SOTTO_STAGE_MEL] += sotto__now_s() - started;
     return st;
 }
 

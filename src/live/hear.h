@@ -19,6 +19,7 @@ void sotto__hearer_free(sotto__hearer *h);
 typedef struct sotto__hearing {
     const float *samples; /* of the window, at most 30 s */
     size_t n;
+    uint64_t start;         /* position of the first in the stream: samples heard before are taken as known */
     const int32_t *history; /* text tokens before the window */
     size_t n_history;
     const sotto__frontier *before; /* of the window: its confirmed words are forced, the others a draft */

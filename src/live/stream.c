@@ -249,6 +249,7 @@ static sotto_status hear_window(sotto_stream *s, uint64_t end, bool final, bool 
     const size_t n = wanted < most ? wanted : most;
     sotto__hearing ask = {.samples = s->window,
                           .n = n,
+                          .start = s->start,
                           .history = s->history.data,
                           .n_history = s->history.len,
                           .before = &s->frontier,

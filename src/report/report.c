@@ -71,6 +71,8 @@ void sotto_counts_add(sotto_counts *sum, const sotto_counts *one)
     sum->full_window_retries += one->full_window_retries;
     sum->draft_tokens_proposed += one->draft_tokens_proposed;
     sum->draft_tokens_accepted += one->draft_tokens_accepted;
+    sum->mel_frames_computed += one->mel_frames_computed;
+    sum->mel_frames_reused += one->mel_frames_reused;
 }
 
 static uint64_t sum_of(const uint64_t *values, size_t n)
@@ -198,6 +200,14 @@ static json_t *tokens_of(const sotto_counts *c, bool *ok)
     return o;
 }
 
+static json_t *mel_frames_of(const sotto_counts *c, bool *ok)
+{
+    json_t *o = json_object();
+    sotto__json_put(o, "computed", sotto__json_count(c->mel_frames_computed), ok);
+    sotto__json_put(o, "reused", sotto__json_count(c->mel_frames_reused), ok);
+    return o;
+}
+
 static json_t *seconds_of(const sotto_counts *c, bool *ok)
 {
     json_t *o = json_object();
@@ -243,6 +253,7 @@ sotto_status sotto__report_json(json_t **out, const sotto_model_info *info, doub
     sotto__json_put(o, "applications_per_parameter", applications_of(info, counts, &ok), &ok);
     sotto__json_put(o, "unshared_conv_parameters", sotto__json_count(info->unshared_conv_parameters), &ok);
     sotto__json_put(o, "conv", conv_of(info, &ok), &ok);
+    sotto__json_put(o, "mel_frames", mel_frames_of(counts, &ok), &ok);
     sotto__json_put(o, "windows", sotto__json_count(counts->windows), &ok);
     sotto__json_put(o, "encoder_positions", sotto__json_count(counts->encoder_positions), &ok);
     sotto__json_put(o, "full_window_retries", sotto__json_count(counts->full_window_retries), &ok);

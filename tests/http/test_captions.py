@@ -206,7 +206,18 @@ class Words(Shared):
         self.assertEqual(after["requests"]["done"], before["requests"]["done"] + 1)
         for key in "decoder_steps", "windows":
             self.assertEqual(after[key] - before[key], s.done[key], key)
+        for key in "computed", "reused":
+            self.assertEqual(after["mel_frames"][key] - before["mel_frames"][key], s.done["mel_frames"][key], key)
+        self.assertGreater(s.done["mel_frames"]["computed"], 1000)
         self.assertGreater(after["seconds"]["total"], before["seconds"]["total"])
+
+    def test_log_mel_of_a_recording_is_counted(self):
+        speech("jfk.wav")  # or skipped
+        before = self.d.get("/v1/report").json["mel_frames"]
+        self.assertEqual(self.d.post((RECORDINGS / "jfk.flac").read_bytes()).status, 200)
+        after = self.d.get("/v1/report").json["mel_frames"]
+        self.assertAlmostEqual(after["computed"] - before["computed"], 1100, delta=2)
+        self.assertEqual(after["reused"], before["reused"])
 
     def test_nothing_said(self):
         for pcm in b"", b"\0", b"\0\0", noise(2):

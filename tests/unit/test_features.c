@@ -3,6 +3,8 @@
  */
 #include "sound.h"
 
+#include "audio/rolling.h"
+
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -273,6 +275,133 @@ static void misuse_and_bad_samples_are_refused(void **state)
     free(w);
 }
 
+/* ---- windows of a stream -------------------------------------------------------------------------------------- */
+
+/* The rolling window at start … start+n-1 of `x` against the features of those samples alone, bit for bit. */
+static void check_rolling(sotto__rolling *r, const float *x, size_t start, size_t n, sotto_counts *counts)
+{
+    const size_t bytes = SOTTO__WINDOW_FRAMES * MELS * sizeof(float);
+    sotto__features *f = features_of(x + start, n, MELS);
+    float *expected = window_of(f, 0, n / SOTTO__HOP, SOTTO__PAD_ZERO), *got = malloc(bytes);
+    const uint64_t before = counts->mel_frames_computed + counts->mel_frames_reused;
+    sotto_error err = {0};
+    size_t frames = 1;
+    assert_non_null(got);
+    memset(got, 0xff, bytes);
+    if (sotto__rolling_window(r, x + start, n, start, got, &frames, counts, &err) != SOTTO_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(frames, n / SOTTO__HOP);
+    assert_int_equal(counts->mel_frames_computed + counts->mel_frames_reused - before, sotto__features_computed(f));
+    if (memcmp(got, expected, bytes) != 0) fail_msg("window of %zu samples from %zu on differs", n, start);
+    free(expected);
+    free(got);
+    sotto__features_free(f);
+}
+
+static sotto__rolling *rolling_new(void)
+{
+    static float filters[MELS * BINS];
+    sotto__rolling *r = NULL;
+    assert_int_equal(sotto__mel_filters(filters, MELS, NULL), SOTTO_OK);
+    assert_int_equal(sotto__rolling_open(&r, MELS, filters, NULL), SOTTO_OK);
+    return r;
+}
+
+/* Loud and quiet stretches, so that the maximum comes, stays and leaves with a cut. */
+static float *uneven(size_t n)
+{
+    float *x = signal_mixed(n, 16000.0, 23);
+    for (size_t i = 0; i < n; i++) x[i] *= i / 9000 % 3 == 1 ? 1e-5f : i / 27000 % 2 ? 3.0f : 0.01f;
+    return x;
+}
+
+static void rolling_windows_equal_their_features(void **state)
+{
+    enum { N = 300000 };
+    static const size_t steps[] = {0,   1,   39,  40,  41,  119, 120, 121, 159, 160,  161,  199,
+                                   200, 201, 359, 360, 361, 400, 512, 513, 777, 6400, 6553, 16000};
+    float *x = uneven(N);
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        uint64_t random = seed;
+        sotto_counts counts = {0};
+        sotto__rolling *r = rolling_new();
+        size_t start = 0, end = 0;
+        while (end < N) {
+            const double choice = signal_random(&random);
+            const size_t i = (size_t)((signal_random(&random) + 1) / 2 * (double)(sizeof steps / sizeof *steps));
+            const size_t step = steps[i < sizeof steps / sizeof *steps ? i : 0], length = end - start;
+            end = end + step < N ? end + step : N;
+            if (choice > 0.6) start += length / 2 / SOTTO__HOP * SOTTO__HOP; /* a cut by whole hops */
+            if (choice < -0.9) start += length / 3;                          /* by anything */
+            if (choice > 0.97) start = end;                                  /* nothing is left */
+            if (end - start > 40000) start = end - 3 * SOTTO__HOP;
+            check_rolling(r, x, start, end - start, &counts);
+        }
+        assert_true(counts.mel_frames_reused > counts.mel_frames_computed); /* it was not all made anew */
+        sotto__rolling_free(r);
+    }
+    free(x);
+}
+
+/* Frames 0 and 1 and those that reach behind the window are its own; of the others only new ones are computed. */
+static void known_frames_are_not_computed_again(void **state)
+{
+    static const struct {
+        size_t start, n;
+        uint64_t reused;
+    } calls[] = {
+        {0, 16000, 0},         /* frames 0 … 101; 0 … 98 end within it */
+        {0, 16000, 97},        /* 2 … 98 */
+        {0, 22400, 97},        /* grown; 2 … 138 are whole now */
+        {0, 22279, 136},       /* less, 2 … 137 */
+        {1600, 22400, 126},    /* cut by 10 hops: 12 … 137 */
+        {1600 + 80, 22400, 0}, /* not by hops */
+        {1680 + 22400, 16000, 0},
+        {0, 16000, 0}, /* backwards */
+        {0, 300, 0},   /* nothing beyond the edges */
+        {0, 16000, 0},
+    };
+    float *x = uneven(60000);
+    sotto__rolling *r = rolling_new();
+    sotto_counts counts = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        const uint64_t before = counts.mel_frames_reused;
+        check_rolling(r, x, calls[i].start, calls[i].n, &counts);
+        if (counts.mel_frames_reused - before != calls[i].reused)
+            fail_msg("call %zu: %d frames reused, expected %d", i, (int)(counts.mel_frames_reused - before),
+                     (int)calls[i].reused);
+    }
+    sotto__rolling_free(r);
+    free(x);
+}
+
+static void rolling_windows_refuse_what_is_no_window(void **state)
+{
+    float *x = uneven(480001), *w = malloc(3000 * MELS * sizeof *w), kept;
+    sotto__rolling *r = rolling_new();
+    sotto_counts counts = {0};
+    sotto_error err = {0};
+    size_t frames;
+    (void)state;
+    assert_non_null(w);
+    assert_int_equal(sotto__rolling_window(r, x, 480001, 0, w, &frames, &counts, &err), SOTTO_EINVAL);
+    assert_non_null(strstr(err.message, "480001 samples"));
+    check_rolling(r, x, 0, 480000, &counts);
+    kept = x[900];
+    x[900] = NAN;
+    assert_int_equal(sotto__rolling_window(r, x + 800, 480000, 1000000, w, &frames, &counts, &err), SOTTO_EAUDIO);
+    assert_non_null(strstr(err.message, "sample 1000100 "));
+    x[900] = kept;
+    check_rolling(r, x, 160, 479840, &counts);
+    assert_true(counts.mel_frames_reused > 2900); /* the refused window took nothing away */
+    sotto__rolling_free(r);
+    sotto__rolling_free(NULL);
+    free(w);
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +415,9 @@ int main(void)
         cmocka_unit_test(windows_are_padded_as_asked),
         cmocka_unit_test(silence_is_flat),
         cmocka_unit_test(misuse_and_bad_samples_are_refused),
+        cmocka_unit_test(rolling_windows_equal_their_features),
+        cmocka_unit_test(known_frames_are_not_computed_again),
+        cmocka_unit_test(rolling_windows_refuse_what_is_no_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "live/captions.h"
 #include "live/feed.h"
 #include "live/gate.h"
+#include "live/hear.h"
 #include "base/checked.h"
 #include "sound.h"
 
@@ -286,12 +287,27 @@ static float *load(const char *name, size_t *n, int32_t *rate)
     return x;
 }
 
+typedef struct samples {
+    float *data;
+    size_t n, cap;
+} samples;
+
+static bool keep_samples(const float *x, size_t n, void *user)
+{
+    samples *all = user;
+    assert_true(sotto__grow(&all->data, &all->cap, all->n + n, sizeof *all->data));
+    memcpy(all->data + all->n, x, n * sizeof *x);
+    all->n += n;
+    return true;
+}
+
 typedef struct heard {
     sotto__str text;  /* confirmed */
     sotto__str times; /* of every confirmed word */
     size_t hearings, confirmed;
     double last_s;
     bool last;
+    sotto_counts counts;
 } heard;
 
 static void take(sotto_stream *s, heard *h)
@@ -302,6 +318,7 @@ static void take(sotto_stream *s, heard *h)
         assert_int_equal(sotto_stream_next(s, 0, &c, &err), SOTTO_OK);
         if (!c) return;
         h->hearings++;
+        h->counts = c->counts;
         assert_false(h->last);
         h->last = c->last;
         for (size_t i = 0; i < c->n_confirmed; i++) {
@@ -363,6 +380,8 @@ static void any_chunking_confirms_the_same_words(void **state)
     heard want = listen(x, n, rate, 320, 1);
     if (!IS_SLOW && (!strstr(want.text.data, "country can do for you") || !strstr(want.text.data, "fellow Americans")))
         fail_msg("heard \"%s\"", want.text.data);
+    /* Every hearing takes what it can of the log-mel of the one before. */
+    assert_true(want.counts.mel_frames_reused > want.counts.mel_frames_computed);
     for (uint64_t seed = 2; seed < (IS_SLOW ? 3 : 5); seed++) {
         heard got = listen(x, n, rate, seed == 2 ? 0 : seed == 3 ? 120000 : 700, seed);
         assert_string_equal(got.times.data, want.times.data);
@@ -371,6 +390,69 @@ static void any_chunking_confirms_the_same_words(void **state)
     }
     forget(&want);
     free(x);
+}
+
+static void check_same_hypothesis(const sotto__hypothesis *a, const sotto__hypothesis *b)
+{
+    assert_int_equal(a->n, b->n);
+    assert_int_equal(a->tokens.len, b->tokens.len);
+    assert_int_equal(a->text.len, b->text.len);
+    if (!a->n) return;
+    assert_memory_equal(a->tokens.data, b->tokens.data, a->tokens.len * sizeof *a->tokens.data);
+    assert_memory_equal(a->text.data, b->text.data, a->text.len);
+    for (size_t i = 0; i < a->n; i++)
+        if (a->words[i].start_s != b->words[i].start_s || a->words[i].end_s != b->words[i].end_s ||
+            a->words[i].probability != b->words[i].probability)
+            fail_msg("word %zu: %.17g … %.17g, p %.17g; from the beginning %.17g … %.17g, p %.17g", i,
+                     a->words[i].start_s, a->words[i].end_s, a->words[i].probability, b->words[i].start_s,
+                     b->words[i].end_s, b->words[i].probability);
+}
+
+/* What a hearer hears that reuses log-mel frames, and one to which every window is new, to the bit: a window that
+ * grows, and one whose beginning is cut off. */
+static void reused_frames_change_no_hypothesis(void **state)
+{
+    enum { STEP = 6553, CUT = 16000 * 3 / 2, KNOWN = 0, NEW = 1 };
+    samples x = {0};
+    sotto_stream_options o;
+    sotto__runtime *rt[2];
+    sotto__hearer *hearer[2];
+    sotto__hypothesis found[2] = {0};
+    sotto__frontier nothing = {0};
+    size_t n_words = 0;
+    sotto_error err;
+    (void)state;
+    if (!model || sotto_audio_read(SOTTO_SOURCE_DIR "/../shared/audio/jfk.wav", keep_samples, &x, &err) != SOTTO_OK)
+        skip();
+    sotto_stream_options_default(&o);
+    for (size_t k = KNOWN; k <= NEW; k++) {
+        assert_int_equal(sotto__runtime_open(&rt[k], model, &err), SOTTO_OK);
+        assert_int_equal(sotto__hearer_create(&hearer[k], rt[k], &o, &err), SOTTO_OK);
+    }
+    for (size_t i = 0; i < (IS_SLOW ? 4 : 16); i++) {
+        const size_t from = i < (IS_SLOW ? 2 : 8) ? 0 : CUT, end = 2 * CUT + i * STEP;
+        for (size_t k = KNOWN; k <= NEW; k++) {
+            sotto__verdict verdict;
+            /* No position of one hearing is in another's window. */
+            const uint64_t start = from + (k == NEW ? (uint64_t)i << 32 : 0);
+            const sotto__hearing ask = {.samples = x.data + from, .n = end - from, .start = start, .before = &nothing};
+            assert_int_equal(sotto__hear(hearer[k], &ask, &found[k], &verdict, &err), SOTTO_OK);
+        }
+        check_same_hypothesis(&found[KNOWN], &found[NEW]);
+        n_words += found[KNOWN].n;
+    }
+    assert_true(n_words > 10);
+    const sotto_counts *known = sotto__runtime_counts(rt[KNOWN]), *new = sotto__runtime_counts(rt[NEW]);
+    assert_int_equal(new->mel_frames_reused, 0);
+    assert_true(known->mel_frames_reused > 2 * known->mel_frames_computed || IS_SLOW);
+    assert_true(known->mel_frames_reused > 0);
+    assert_int_equal(known->mel_frames_reused + known->mel_frames_computed, new->mel_frames_computed);
+    for (size_t k = KNOWN; k <= NEW; k++) {
+        sotto__hypothesis_free(&found[k]);
+        sotto__hearer_free(hearer[k]);
+        sotto__runtime_free(rt[k]);
+    }
+    free(x.data);
 }
 
 /* What is said after a pause that was heard already, and is over before the next hearing: a phrase, 0.3 s of nothing,
@@ -637,6 +719,7 @@ int main(void)
         cmocka_unit_test(samples_pass_between_threads_in_order),
         cmocka_unit_test(levels_and_lag_are_told),
         cmocka_unit_test(any_chunking_confirms_the_same_words),
+        cmocka_unit_test(reused_frames_change_no_hypothesis),
         cmocka_unit_test(words_between_pauses_are_not_lost),
         cmocka_unit_test(an_utterance_that_goes_on_is_said_once),
         cmocka_unit_test(silence_and_noise_say_nothing),

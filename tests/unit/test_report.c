@@ -39,7 +39,9 @@ static sotto_counts make_counts(void)
                       .tokens_decoded = 24,
                       .tokens_kept = 23,
                       .draft_tokens_proposed = 9,
-                      .draft_tokens_accepted = 7};
+                      .draft_tokens_accepted = 7,
+                      .mel_frames_computed = 130,
+                      .mel_frames_reused = 870};
     for (unsigned i = 0; i < SOTTO_PART_COUNT; i++) c.multiply_adds[i] = i == 1 ? 0 : (i + 1) * 1000000ull;
     for (unsigned i = 0; i < SOTTO_MIX_COUNT; i++) c.mix_multiply_adds[i] = (i + 1) * 500000ull;
     c.stage_s[SOTTO_STAGE_READ] = 0.25;
@@ -131,6 +133,8 @@ static void ratios(void **state)
     check(r, "tokens.kept", 23);
     check(r, "tokens.draft_proposed", 9);
     check(r, "tokens.draft_accepted", 7);
+    check(r, "mel_frames.computed", 130);
+    check(r, "mel_frames.reused", 870);
     assert_true(json_is_null(at(r, "parameters.touched")));
     assert_true(json_is_null(at(r, "parameters.touched_by_part")));
     json_decref(r);
