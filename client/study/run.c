@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -334,23 +333,8 @@ static int64_t number_of(const json_t *report, const char *key)
     return json_is_integer(v) ? json_integer_value(v) : -1;
 }
 
-/* Bytes of the weight file of `path`, a file or a model's directory; -1 where it cannot be told. */
-static int64_t weight_bytes(const char *path)
-{
-    static const char *const names[] = {"", "/model.bin", "/model.safetensors"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *file;
-        struct stat s;
-        if (asprintf(&file, "%s%s", path, names[i]) < 0) return -1;
-        const bool is_file = stat(file, &s) == 0 && S_ISREG(s.st_mode);
-        free(file);
-        if (is_file) return s.st_size;
-    }
-    return -1;
-}
-
 /* What is known of an open model and of how it was made. */
-static void fill_facts(study_facts *f, const sotto_model_info *info, const char *path)
+static void fill_facts(study_facts *f, const sotto_model_info *info)
 {
     json_t *report = f->shrink_report ? json_loads(f->shrink_report, 0, NULL) : NULL;
     int64_t stored = 0, resident = 0;
@@ -361,7 +345,7 @@ static void fill_facts(study_facts *f, const sotto_model_info *info, const char 
     f->parameters = report ? number_of(report, "parameters") : (int64_t)info->parameters;
     f->nonzero = number_of(report, "nonzero");
     f->bits = report ? number_of(report, "bits") : 8 * stored;
-    f->file_bytes = weight_bytes(path);
+    f->file_bytes = (int64_t)info->file_bytes;
     f->resident_bytes = resident;
     f->load_s = info->load_s;
     json_decref(report);
@@ -405,7 +389,7 @@ static sotto_status prepare(runner *r, const study_configuration *c, sotto_model
     mo.no_cache = true;
     if ((st = sotto_model_open(model, path, &mo, err)) != SOTTO_OK) return st;
     f->shrink_report = *report;
-    fill_facts(f, sotto_model_get_info(*model), path);
+    fill_facts(f, sotto_model_get_info(*model));
     return SOTTO_OK;
 }
 

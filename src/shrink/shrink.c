@@ -11,7 +11,8 @@ struct sotto_shrinker {
     sotto_model *model; /* in f32 */
     char *calibration;  /* NULL = none */
     double calibration_s;
-    float **grams; /* by parameter, once something asked for them */
+    float **grams; /* by parameter, once something asked for them, */
+    char *heard;   /* and what they were measured on */
     size_t n;
 };
 
@@ -70,22 +71,34 @@ sotto_status sotto_shrinker_open(sotto_shrinker **out, const char *model, const 
     return SOTTO_OK;
 }
 
+static void forget(sotto_shrinker *s)
+{
+    for (size_t i = 0; s->grams && i < s->n; i++) {
+        free(s->grams[i]);
+        s->grams[i] = NULL;
+    }
+    free(s->heard);
+    s->heard = NULL;
+}
+
 void sotto_shrinker_free(sotto_shrinker *s)
 {
     if (!s) return;
-    for (size_t i = 0; s->grams && i < s->n; i++) free(s->grams[i]);
+    forget(s);
     free(s->grams);
     sotto_model_free(s->model);
     free(s->calibration);
     free(s);
 }
 
-/* Once: all later specs use what was measured. */
-static sotto_status calibrate(sotto_shrinker *s, sotto_error *err)
+/* Once for all specs that measure on the same audio. */
+static sotto_status calibrate(sotto_shrinker *s, const char *path, sotto_error *err)
 {
-    for (size_t i = 0; i < s->n; i++)
-        if (s->grams[i]) return SOTTO_OK;
-    return sotto__calibrate(s->model, s->calibration, s->calibration_s, s->grams, err);
+    if (s->heard && strcmp(s->heard, path) == 0) return SOTTO_OK;
+    forget(s);
+    const sotto_status st = sotto__calibrate(s->model, path, s->calibration_s, s->grams, err);
+    if (st == SOTTO_OK && !(s->heard = strdup(path))) return sotto__fail_nomem(err, "calibration");
+    return st;
 }
 
 static sotto_status apply(sotto__net *net, const sotto__spec *spec, sotto_error *err)
@@ -102,6 +115,7 @@ sotto_status sotto_shrinker_write(sotto_shrinker *s, const char *spec, const cha
 {
     sotto__spec *parsed = malloc(sizeof *parsed);
     sotto__net *net = NULL;
+    const char *calibration = NULL;
     char line[2000];
     sotto_status st;
     if (report) *report = NULL;
@@ -113,16 +127,14 @@ sotto_status sotto_shrinker_write(sotto_shrinker *s, const char *spec, const cha
         st = sotto__fail(err, SOTTO_EINVAL, "shrink spec: longer than %zu characters", sizeof line - 1);
     else
         st = sotto__spec_parse(parsed, spec, err);
-    if (st == SOTTO_OK && !s->calibration && sotto__spec_calibration(parsed) &&
-        !(s->calibration = strdup(sotto__spec_calibration(parsed))))
-        st = sotto__fail_nomem(err, "spec");
-    if (st == SOTTO_OK && s->calibration)
-        st = calibrate(s, err);
+    if (st == SOTTO_OK) calibration = s->calibration ? s->calibration : sotto__spec_calibration(parsed);
+    if (calibration)
+        st = calibrate(s, calibration, err);
     else if (st == SOTTO_OK && sotto__spec_wants_calibration(parsed))
         st = sotto__fail(err, SOTTO_EINVAL,
                          "shrink spec: layers=-N, heads, mlp, wanda, gptq and awq measure what goes through the model: "
                          "they need calibration audio");
-    if (st == SOTTO_OK) st = sotto__net_open(&net, s->model, s->calibration ? s->grams : NULL, err);
+    if (st == SOTTO_OK) st = sotto__net_open(&net, s->model, calibration ? s->grams : NULL, err);
     if (st == SOTTO_OK) st = apply(net, parsed, err);
     if (st == SOTTO_OK) {
         memcpy(line, spec, strcspn(spec, "\r\n"));

@@ -288,6 +288,22 @@ class Runs(Case):
         self.assertEqual(study("run", plan, "--database", whole).returncode, 1)
         self.assertEqual(ask(whole, "SELECT * FROM runs ORDER BY configuration, set_name"), before)
 
+    def test_what_one_spec_measures_on_is_not_the_next_ones(self) -> None:
+        """A spec with calibration audio of its own between specs without: each is what `sotto shrink` makes of it."""
+        jfk, cities = (f"int4:g64,calibration={AUDIO / name}" for name in ("jfk.flac", "two_cities.wav"))
+        specs = [jfk, "int4:g64", cities]
+        plan = self.plan(f"set one {self.one}", "model tiny.en", *(f"spec {spec}" for spec in specs))
+        done = study("run", plan)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        made = dict(ask(plan.with_suffix(".sqlite"), "SELECT spec, shrink_report FROM configurations"))
+        for spec in specs:
+            command = [BIN / "sotto", "shrink", "--spec", spec, "-o", self.dir / "x.sotto", "--json"]
+            alone = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300, check=True)
+            self.assertEqual(json.loads(made[spec]), json.loads(alone.stdout), spec)
+        frames = [json.loads(made[spec])["tensors"] for spec in specs]
+        self.assertNotEqual(frames[0], frames[1])
+        self.assertNotEqual(frames[0], frames[2])
+
     def test_a_run_is_what_python_counts_and_list_says_so(self) -> None:
         plan = self.plan(*self.lines)
         done = study("run", plan)
