@@ -44,7 +44,8 @@ typedef struct exchange {
     char *tail;
     struct MHD_PostProcessor *form; /* reads the multipart body */
     job *job;
-    live *live; /* opened, waits for the end of the handshake */
+    live *live; /* is being opened while we are suspended, then waits for the end of the handshake */
+    char accept[WEBSOCKET_ACCEPT_BYTES];
     query_pair query[QUERY_PAIRS];
     size_t n_query;
     bool submitted; /* the job was queued; its reply is ours once we are resumed */
@@ -328,12 +329,12 @@ static enum MHD_Result on_query_pair(void *cls, enum MHD_ValueKind kind, const c
     return MHD_YES;
 }
 
-static enum MHD_Result send_upgrade(exchange *x, const char *accept)
+static enum MHD_Result send_upgrade(exchange *x)
 {
     struct MHD_Response *response = MHD_create_response_for_upgrade(on_upgraded, x);
     if (!response) return MHD_NO;
     MHD_add_response_header(response, "Upgrade", "websocket");
-    MHD_add_response_header(response, "Sec-WebSocket-Accept", accept);
+    MHD_add_response_header(response, "Sec-WebSocket-Accept", x->accept);
     MHD_add_response_header(response, "X-Request-Id", x->id);
     x->status = MHD_HTTP_SWITCHING_PROTOCOLS;
     enum MHD_Result result = MHD_queue_response(x->connection, MHD_HTTP_SWITCHING_PROTOCOLS, response);
@@ -346,10 +347,12 @@ static const char *header(exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
-/* Checks what the client asks for, then lets the stream have the connection. */
-static enum MHD_Result upgrade(exchange *x)
+/* On any thread: the event loop takes it from here. */
+static void on_live_open(void *user) { MHD_resume_connection(user); }
+
+/* Checks what the client asks for and begins to open a stream: true when the connection is suspended now. */
+static bool open_live(exchange *x)
 {
-    char accept[WEBSOCKET_ACCEPT_BYTES];
     api_error e;
     const handshake h = {.upgrade = x->http11 && strcmp(x->method, "GET") == 0 ? header(x, "Upgrade") : NULL,
                          .connection = header(x, "Connection"),
@@ -362,11 +365,29 @@ static enum MHD_Result upgrade(exchange *x)
     MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_query_pair, x);
     if (x->n_query > QUERY_PAIRS)
         api_error_set(&e, 400, NULL, NULL, "the query has more than %d parameters", QUERY_PAIRS);
-    else if (x->route->live(x->h->s, x->query, x->n_query, &asked, &e) && handshake_check(&h, &welcome, accept, &e) &&
-             (x->live = live_open(x->h->s->lives, &asked, x->id, &e)))
-        return send_upgrade(x, accept);
+    else if (x->route->live(x->h->s, x->query, x->n_query, &asked, &e) &&
+             handshake_check(&h, &welcome, x->accept, &e)) {
+        /* Suspended first: it may be open before live_open returns. */
+        MHD_suspend_connection(x->connection);
+        x->live = live_open(x->h->s->lives, &asked, x->id, on_live_open, x->connection, &e);
+        if (x->live) return true;
+        refuse(x, &e);
+        MHD_resume_connection(x->connection);
+        return true;
+    }
     refuse(x, &e);
     x->reply.upgrade = e.status == 426;
+    return false;
+}
+
+/* Lets the stream that was opened have the connection. */
+static enum MHD_Result upgrade(exchange *x)
+{
+    api_error e;
+    if (live_is_open(x->live, &e)) return send_upgrade(x);
+    live_drop(x->live);
+    x->live = NULL;
+    refuse(x, &e);
     return send_reply(x);
 }
 
@@ -424,7 +445,8 @@ static bool submit(exchange *x)
 static enum MHD_Result finish(exchange *x)
 {
     server *s = x->h->s;
-    if (x->route && x->route->live && !x->has_reply) return upgrade(x);
+    if (x->live) return upgrade(x);
+    if (x->route && x->route->live && !x->has_reply) return open_live(x) ? MHD_YES : send_reply(x);
     if (x->submitted && !x->has_reply) {
         if (x->job->reply.status == 0 && !atomic_load(&s->draining)) return MHD_NO; /* the client left */
         if (x->job->reply.status == 0) {

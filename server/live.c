@@ -25,10 +25,17 @@
 #include "outbox.h"
 #include "websocket.h"
 
-enum { OUTBOX_BYTES = 256 << 10, SOCKET_BYTES = 128 << 10, PUSH_SAMPLES = 2048 };
+enum {
+    OUTBOX_BYTES = 256 << 10,
+    SOCKET_BYTES = 128 << 10, /* of the kernel's buffers: what comes in, */
+    SEND_BYTES = 16 << 10,    /* and what goes out; small, so that words wait where newer ones can replace them */
+    PUSH_SAMPLES = 2048
+};
 static const double AHEAD_S = 30, STATUS_S = 0.25, TICK_S = 0.25, GOODBYE_S = 2, DELIVER_S = 30;
 
-typedef enum live_state { LIVE_OPEN, LIVE_RUNNING, LIVE_OVER } live_state;
+/* A place is taken; the stream is being opened on a thread of its own; it is there (or has failed); it is served; it is
+ * over. Given up: the daemon ended, and opening still does not return. */
+typedef enum live_state { LIVE_TAKEN, LIVE_OPENING, LIVE_OPEN, LIVE_RUNNING, LIVE_OVER, LIVE_GIVEN_UP } live_state;
 enum verdict { VERDICT_OPEN, VERDICT_DONE, VERDICT_FAILED };
 
 struct live {
@@ -42,8 +49,11 @@ struct live {
     int32_t rate;
     sotto_stream *stream;
     outbox *out;
-    int event; /* wakes the socket's thread */
-    pthread_t thread, hearing;
+    int event;                 /* wakes the socket's thread */
+    pthread_t thread, hearing; /* thread: of the opening, then the socket's */
+    sotto_stream_options options;
+    sotto_status opened;
+    void (*on_open)(void *user);
     void (*on_over)(void *user);
     void *user;
 
@@ -101,7 +111,7 @@ static void say_done(live *l, const sotto_caption *c)
 {
     char *report = NULL;
     sotto_error err;
-    if (!settle(l, VERDICT_DONE)) return;
+    if (atomic_load(&l->overflow) || !settle(l, VERDICT_DONE)) return;
     if (sotto_report_write(l->all->c.model, &c->counts, c->touched_part_parameters, &report, &err) == SOTTO_OK)
         say(l, OUTBOX_KEEP, caption_done(report));
     sotto_string_free(report);
@@ -300,7 +310,6 @@ static void say_goodbye(live *l, double now)
     }
     if (l->failed && !l->told) {
         l->told = true;
-        for (char *text; atomic_load(&l->overflow) && (text = outbox_take(l->out));) free(text);
         say(l, OUTBOX_KEEP, caption_error(l->message));
         drain_outbox(l);
     }
@@ -410,6 +419,8 @@ static void *serve(void *arg)
     setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     /* What waits in the kernel waits longer than what is pushed, pings included. */
     setsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    bytes = SEND_BYTES;
+    setsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     l->began = l->received_at = l->told_at = clock_now_s();
     say(l, OUTBOX_KEEP, caption_ready(l->all->c.model_name, l->rate));
     bool hears = pthread_create(&l->hearing, NULL, hear, l) == 0;
@@ -498,11 +509,34 @@ void lives_end(lives *all)
     if (all) set_and_wake(all, &all->ending);
 }
 
-void lives_stop(lives *all)
+/* Streams that are being opened; with `give_up` they are waited for no more. */
+static size_t openings(lives *all, bool give_up)
 {
-    if (!all) return;
+    size_t n = 0;
+    for (size_t i = 0; i < all->c.most; i++) {
+        pthread_mutex_lock(&all->lock);
+        live *l = all->places[i];
+        bool opening = l && l->state == LIVE_OPENING;
+        if (opening && give_up) {
+            l->state = LIVE_GIVEN_UP;
+            pthread_detach(l->thread);
+        }
+        pthread_mutex_unlock(&all->lock);
+        n += opening;
+        if (opening && give_up) l->on_open(l->user);
+    }
+    return n;
+}
+
+bool lives_stop(lives *all)
+{
+    if (!all) return true;
     set_and_wake(all, &all->stopped);
+    for (double until = clock_now_s() + GOODBYE_S; openings(all, false) && clock_now_s() < until;) usleep(10000);
+    size_t stuck = openings(all, true);
     reap(all, true);
+    if (stuck) log_event(LOG_ERROR, "live", "error=\"%zu streams are still being opened\"", stuck);
+    return stuck == 0;
 }
 
 void lives_free(lives *all)
@@ -570,42 +604,78 @@ static live *take_place(lives *all, const char *id, api_error *e)
     return NULL;
 }
 
-/* On the HTTP thread, because refusals come before the handshake's answer: opening the stream takes about 1 ms
- * (detector read and arranged included; tiny.en and base alike), in which no other request is served. */
-live *live_open(lives *all, const live_request *asked, const char *id, api_error *e)
+static void *open_stream(void *arg)
 {
-    sotto_error err;
-    sotto_stream_options o = asked->options;
-    char quoted[600];
+    live *l = arg;
+    lives *all = l->all;
+    sotto_status st = sotto_stream_open(&l->stream, all->c.model, &l->options, &l->error);
+    pthread_mutex_lock(&all->lock);
+    bool awaited = l->state == LIVE_OPENING;
+    if (awaited) {
+        l->opened = st;
+        l->state = LIVE_OPEN;
+    }
+    pthread_mutex_unlock(&all->lock);
+    /* What was given up ends with the process. */
+    if (awaited) l->on_open(l->user); /* whoever takes it from here joins this thread first */
+    return NULL;
+}
+
+static bool begin_opening(live *l)
+{
+    lives *all = l->all;
+    pthread_mutex_lock(&all->lock);
+    bool begun = !atomic_load(&all->stopped) && pthread_create(&l->thread, NULL, open_stream, l) == 0;
+    if (begun) l->state = LIVE_OPENING;
+    pthread_mutex_unlock(&all->lock);
+    return begun;
+}
+
+live *live_open(lives *all, const live_request *asked, const char *id, void (*on_open)(void *user), void *user,
+                api_error *e)
+{
     live *l = take_place(all, id, e);
     if (!l) return NULL;
-    l->rate = o.sample_rate;
+    l->options = asked->options;
+    l->rate = l->options.sample_rate;
     l->samples = asked->samples;
+    l->on_open = on_open;
+    l->user = user;
     l->out = outbox_create(OUTBOX_BYTES);
-    if (o.initial_prompt) o.initial_prompt = l->prompt = strdup(o.initial_prompt);
-    if (l->event < 0 || !l->out || (asked->options.initial_prompt && !l->prompt)) {
-        api_error_set(e, 500, NULL, NULL, "out of memory");
-        live_drop(l);
-        return NULL;
-    }
-    sotto_status st = sotto_stream_open(&l->stream, all->c.model, &o, &err);
-    if (st == SOTTO_OK) return l;
-    if (st == SOTTO_EINVAL || st == SOTTO_EUNSUPPORTED || st == SOTTO_ELIMIT) {
-        api_error_set(e, 400, NULL, "invalid_value", "%s", err.message);
-    } else {
-        log_event(LOG_ERROR, "live", "id=%s error=%s", id, log_quote(quoted, sizeof quoted, err.message));
-        api_error_set(e, 500, NULL, NULL, "The stream could not be opened");
-    }
+    if (asked->options.initial_prompt) l->options.initial_prompt = l->prompt = strdup(asked->options.initial_prompt);
+    if (l->event >= 0 && l->out && (l->prompt || !asked->options.initial_prompt) && begin_opening(l)) return l;
+    api_error_set(e, 500, NULL, NULL, "No memory or no thread for another stream");
     live_drop(l);
     return NULL;
+}
+
+bool live_is_open(live *l, api_error *e)
+{
+    char quoted[600];
+    pthread_mutex_lock(&l->all->lock);
+    bool given_up = l->state == LIVE_GIVEN_UP;
+    pthread_mutex_unlock(&l->all->lock);
+    if (given_up) return api_error_set(e, 503, NULL, "shutting_down", "The server is shutting down; try again");
+    pthread_join(l->thread, NULL);
+    pthread_mutex_lock(&l->all->lock);
+    l->state = LIVE_TAKEN;
+    pthread_mutex_unlock(&l->all->lock);
+    if (l->opened == SOTTO_OK) return true;
+    if (l->opened == SOTTO_EINVAL || l->opened == SOTTO_EUNSUPPORTED || l->opened == SOTTO_ELIMIT)
+        return api_error_set(e, 400, NULL, "invalid_value", "%s", l->error.message);
+    log_event(LOG_ERROR, "live", "id=%s error=%s", l->id, log_quote(quoted, sizeof quoted, l->error.message));
+    return api_error_set(e, 500, NULL, NULL, "The stream could not be opened");
 }
 
 void live_drop(live *l)
 {
     lives *all = l->all;
     pthread_mutex_lock(&all->lock);
-    leave(l);
+    live_state state = l->state;
+    if (state != LIVE_GIVEN_UP) leave(l);
     pthread_mutex_unlock(&all->lock);
+    if (state == LIVE_GIVEN_UP) return; /* its thread still has it */
+    if (state == LIVE_OPEN) pthread_join(l->thread, NULL);
     live_free(l);
 }
 

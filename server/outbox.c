@@ -17,6 +17,7 @@ struct outbox {
     pthread_mutex_t lock;
     struct letter *first, **end;
     size_t bytes, limit;
+    bool full; /* a caption was refused: none is taken any more, so that none is missing between two others */
 };
 
 outbox *outbox_create(size_t limit_bytes)
@@ -58,15 +59,12 @@ static void forget(outbox *o, outbox_kind kind)
 bool outbox_put(outbox *o, outbox_kind kind, char *text)
 {
     struct letter *l = text ? malloc(sizeof *l) : NULL;
-    if (!l) {
-        free(text);
-        return false;
-    }
-    *l = (struct letter){.kind = kind, .text = text, .n = strlen(text)};
+    if (l) *l = (struct letter){.kind = kind, .text = text, .n = strlen(text)};
     pthread_mutex_lock(&o->lock);
     if (kind == OUTBOX_STATUS) forget(o, OUTBOX_STATUS);
     if (kind == OUTBOX_TENTATIVE || kind == OUTBOX_CAPTION) forget(o, OUTBOX_TENTATIVE);
-    bool fits = l->n <= o->limit - o->bytes;
+    bool fits = l && (kind == OUTBOX_KEEP || (!o->full && o->bytes <= o->limit && l->n <= o->limit - o->bytes));
+    o->full = o->full || (kind == OUTBOX_CAPTION && !fits);
     if (fits) {
         o->bytes += l->n;
         *o->end = l;

@@ -106,7 +106,7 @@ size_t server_stop(server *s)
     /* The queue's watcher repeats the cancellation until the engine has ended. */
     if (s->queue) queue_close(s->queue, true);
     if (s->watch) watch_wake(s->watch);
-    lives_stop(s->lives);
+    bool ended = lives_stop(s->lives);
     engine_join(s->engine);
     /* All jobs have ended, so no connection is suspended; give their last replies a moment to go out. */
     for (int i = 0; s->http && server_busy(s) > 0 && i < 200; i++) usleep(10000);
@@ -115,6 +115,7 @@ size_t server_stop(server *s)
     else if (s->listener >= 0)
         close(s->listener);
     watch_stop(s->watch);
+    if (!ended) return cut; /* a thread still uses what follows, until the process ends */
     /* Last: routes and refusals read its totals, the watcher may cancel its sessions. */
     lives_free(s->lives);
     engine_free(s->engine);

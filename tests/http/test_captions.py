@@ -4,13 +4,17 @@
 import concurrent.futures
 import contextlib
 import json
+import os
+import shutil
 import socket
+import tempfile
 import time
 import unittest
+from pathlib import Path
 
 import numpy
 import soundfile
-from daemon import RECORDINGS, Daemon, need_model, word_edits
+from daemon import MODELS, RECORDINGS, Daemon, need_model, word_edits
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -479,6 +483,44 @@ class Places(unittest.TestCase):
             silent.close()
             self.assertTrue(lively.ws.ping().wait(5))  # pings were answered
             self.assertEqual(d.health()["live"], 1)
+
+    @contextlib.contextmanager
+    def stuck(self):
+        """A daemon whose detector has become a pipe that nobody writes, and a client that waits for its stream."""
+        with tempfile.TemporaryDirectory() as folder:
+            vad = Path(folder) / "vad.safetensors"
+            shutil.copy(MODELS / "silero-vad" / "silero_vad_16k.safetensors", vad)
+            with Daemon("--vad", vad) as d, socket.create_connection(("127.0.0.1", d.port), 20) as s:
+                vad.unlink()
+                os.mkfifo(vad)
+                head = "".join(f"{k}: {v}\r\n" for k, v in UPGRADE.items())
+                s.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+                self.assertTrue(d.wait_for(lambda h: h["live"] == 1, 10))
+                yield d, s, vad
+
+    def test_opening_that_takes_its_time(self):
+        """Others are answered meanwhile; what cannot be opened in the end is told, and its place is free again."""
+        with self.stuck() as (d, s, vad):
+            self.assertEqual([d.get(path).status for path in ("/health", "/v1/models")], [200, 200])
+            s.settimeout(0.5)
+            with self.assertRaises(TimeoutError):
+                s.recv(1)
+            s.settimeout(20)
+            vad.write_bytes(b"")
+            self.assertIn(b" 500 ", s.recv(4096).split(b"\r\n")[0])
+            self.assertTrue(d.wait_for(lambda h: h["live"] == 0, 10))
+            self.assertEqual(d.stop(20), 0)
+
+    def test_opening_that_never_returns(self):
+        """The first SIGTERM waits for it, the second one ends the daemon."""
+        with self.stuck() as (d, s, _):
+            d.signal()
+            time.sleep(1)
+            self.assertIsNone(d.process.poll())
+            d.signal()
+            self.assertIn(b" 503 ", s.recv(4096).split(b"\r\n")[0])
+            self.assertEqual(d.process.wait(20), 1)
+            self.assertIn("still being opened", d.log)
 
     def test_without_detector(self):
         with Daemon("--vad", "none") as d:

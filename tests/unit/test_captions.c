@@ -209,9 +209,13 @@ static void test_outbox_is_bounded(void **state)
     assert_true(outbox_put(o, OUTBOX_CAPTION, strdup("abcdefghij")));
     assert_false(outbox_put(o, OUTBOX_CAPTION, strdup("x")));
     expect(o, "0123456789");
-    assert_true(outbox_put(o, OUTBOX_CAPTION, strdup("x")));
+    /* nothing comes behind a gap but its reason */
+    assert_false(outbox_put(o, OUTBOX_CAPTION, strdup("y")));
+    assert_true(outbox_put(o, OUTBOX_KEEP, strdup("why this ends, at any length")));
+    assert_false(outbox_put(o, OUTBOX_STATUS, strdup("z")));
     expect(o, "abcdefghij");
-    expect(o, "x");
+    expect(o, "why this ends, at any length");
+    expect(o, NULL);
     outbox_free(o);
 }
 
