@@ -52,6 +52,8 @@ typedef struct captioner_remote {
     /* the socket's thread's */
     bool end_sent, done, gone;
     double leaving_since;
+    uint64_t received; /* bytes, as of the last look */
+    double received_at, pinged_at;
 
     /* of whom takes captions */
     json_t *document;
@@ -240,12 +242,31 @@ static void read_rest(captioner_remote *c)
     } while (websocket_received(c->ws) != before);
 }
 
+/* A daemon that hangs keeps its connection: one that is silent is pinged four times, then given up. */
+static void check_life(captioner_remote *c)
+{
+    double now = now_s(), most = c->options->daemon_timeout;
+    char what[100];
+    if (websocket_received(c->ws) != c->received) {
+        c->received = websocket_received(c->ws);
+        c->received_at = now;
+    } else if (now - c->received_at >= most) {
+        snprintf(what, sizeof what, "sent nothing for %g s; what it had confirmed is written", most);
+        fail(c, SOTTO_EIO, what);
+    } else if (now - fmax(c->received_at, c->pinged_at) >= most / 5 && !websocket_wants_write(c->ws)) {
+        c->pinged_at = now;
+        if (!websocket_ping(c->ws)) c->gone = true;
+    }
+}
+
 static void *exchange(void *user)
 {
     captioner_remote *c = user;
+    c->received_at = c->pinged_at = now_s();
     while (!is_over(c)) {
         await(c);
         if (!websocket_deaf(c->ws) && !websocket_receive(c->ws)) c->gone = true;
+        check_life(c);
         if (!send_sound(c) || !websocket_flush(c->ws)) c->gone = true;
     }
     read_rest(c);

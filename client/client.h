@@ -107,7 +107,9 @@ sotto_status remote_transcribe(remote *r, const work *w, const char *path, const
 
 /* The sentence in OpenAI's error object, or what can be said without, as error. */
 sotto_status remote_refused(const remote *r, long http_status, const char *body, size_t n, sotto_error *err);
-/* The daemon's address, without '/' at its end. */
+/* "Authorization: …" for requests that are written elsewhere, "" without credentials. */
+const char *remote_authorization(const remote *r);
+/* The daemon's address for messages: without credentials, and without '/' at its end. */
 const char *remote_url(const remote *r);
 
 /* A parameter of a query, in UTF-8 and not encoded yet; value NULL: left out. */

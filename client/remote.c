@@ -10,14 +10,17 @@
 #include <time.h>
 
 #include "client.h"
+#include "websocket_key.h"
 
 enum { RETRIES = 5, RETRY_SECONDS_MAX = 60, REPLY_BYTES_MAX = 1 << 29 };
 
 struct remote {
     CURL *curl;
     char *url;   /* no '/' at its end */
+    char *shown; /* without credentials */
     char *model; /* the daemon's own */
     bool is_loopback;
+    char *authorization; /* the header, "" = none */
 };
 
 /* What a request brings back. */
@@ -121,10 +124,10 @@ static sotto_status request(remote *r, const char *path, curl_mime *form, long t
         to->retry_after_s = wait_s > RETRY_SECONDS_MAX ? RETRY_SECONDS_MAX : (long)wait_s;
     if (is_interrupted()) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
     if (to->too_large)
-        return options_fail(err, SOTTO_ELIMIT, "the reply of %s is larger than %d MB", r->url, REPLY_BYTES_MAX >> 20);
+        return options_fail(err, SOTTO_ELIMIT, "the reply of %s is larger than %d MB", r->shown, REPLY_BYTES_MAX >> 20);
     /* A refusal may arrive while the file is still being sent, and break the sending: the refusal counts. */
     if (code == CURLE_OK || (code == CURLE_SEND_ERROR && to->status >= 400)) return SOTTO_OK;
-    return options_fail(err, SOTTO_EIO, "no answer from %s: %s", r->url, to->message);
+    return options_fail(err, SOTTO_EIO, "no answer from %s: %s", r->shown, to->message);
 }
 
 sotto_status remote_refused(const remote *r, long http_status, const char *body, size_t n, sotto_error *err)
@@ -137,7 +140,7 @@ sotto_status remote_refused(const remote *r, long http_status, const char *body,
     if (message)
         options_fail(err, code, "%.480s", message);
     else
-        options_fail(err, code, "%s answered with HTTP status %ld and no explanation", r->url, http_status);
+        options_fail(err, code, "%s answered with HTTP status %ld and no explanation", r->shown, http_status);
     json_decref(document);
     return code;
 }
@@ -156,6 +159,35 @@ static char *first_model(remote *r)
     return model;
 }
 
+/* "http://user:pass@host" -> "http://host". */
+static char *without_credentials(const char *url)
+{
+    const char *host = strstr(url, "://");
+    char *shown = NULL;
+    host = host ? host + 3 : url;
+    const char *at = memrchr(host, '@', strcspn(host, "/?#"));
+    return asprintf(&shown, "%.*s%s", (int)(host - url), url, at ? at + 1 : host) < 0 ? NULL : shown;
+}
+
+/* What libcurl makes of credentials in the address, for requests that it does not write. */
+static char *authorization_of(const char *url)
+{
+    CURLU *u = curl_url();
+    char *user = NULL, *password = NULL, *line = NULL;
+    if (u && curl_url_set(u, CURLUPART_URL, url, CURLU_GUESS_SCHEME) == CURLUE_OK) {
+        CURLUcode has_user = curl_url_get(u, CURLUPART_USER, &user, CURLU_URLDECODE);
+        CURLUcode has_password = curl_url_get(u, CURLUPART_PASSWORD, &password, CURLU_URLDECODE);
+        bool has_either = has_user == CURLUE_OK || has_password == CURLUE_OK;
+        line = has_either ? websocket_basic(user ? user : "", password ? password : "") : strdup("");
+    } else {
+        line = strdup(""); /* requests will tell what is wrong with it */
+    }
+    curl_free(user);
+    curl_free(password);
+    curl_url_cleanup(u);
+    return line;
+}
+
 sotto_status remote_open(remote **out, const char *url, sotto_error *err)
 {
     remote *r = calloc(1, sizeof *r);
@@ -168,6 +200,10 @@ sotto_status remote_open(remote **out, const char *url, sotto_error *err)
     }
     for (size_t n = strlen(r->url); n > 1 && r->url[n - 1] == '/'; n--) r->url[n - 1] = '\0';
     r->is_loopback = is_loopback(r->url);
+    if (!(r->shown = without_credentials(r->url)) || !(r->authorization = authorization_of(r->url))) {
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
+        goto fail;
+    }
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(r->curl = curl_easy_init())) {
         st = options_fail(err, SOTTO_EINTERNAL, "libcurl did not start");
         goto fail;
@@ -175,8 +211,8 @@ sotto_status remote_open(remote **out, const char *url, sotto_error *err)
     if ((st = request(r, "/health", NULL, 10, &re, err)) != SOTTO_OK) goto fail;
     /* 503: a daemon that is busy or still loading; requests wait for it. */
     if (re.status != 200 && re.status != 503) {
-        st = options_fail(err, SOTTO_EINVAL, "%s is no sotto daemon: its /health answers with HTTP status %ld", r->url,
-                          re.status);
+        st = options_fail(err, SOTTO_EINVAL, "%s is no sotto daemon: its /health answers with HTTP status %ld",
+                          r->shown, re.status);
         goto fail;
     }
     if (!(r->model = first_model(r))) {
@@ -197,6 +233,8 @@ void remote_free(remote *r)
     if (!r) return;
     if (r->curl) curl_easy_cleanup(r->curl);
     free(r->url);
+    free(r->shown);
+    free(r->authorization);
     free(r->model);
     free(r);
 }
@@ -359,7 +397,7 @@ sotto_status remote_connect(remote *r, const char *path, const remote_parameter 
     reply re = {0};
     *to = (remote_address){0};
     if (!find_address(r, path, parameters, n, to))
-        return options_fail(err, SOTTO_ENOMEM, "out of memory: address of %s at %s", path, r->url);
+        return options_fail(err, SOTTO_ENOMEM, "out of memory: address of %s at %s", path, r->shown);
     prepare(r, r->url, &re);
     curl_easy_setopt(r->curl, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(r->curl, CURLOPT_HTTPPROXYTUNNEL, 1L);
@@ -369,7 +407,7 @@ sotto_status remote_connect(remote *r, const char *path, const remote_parameter 
     curl_easy_setopt(r->curl, CURLOPT_TCP_KEEPINTVL, 5L);
     CURLcode code = perform(r, &re);
     if (is_interrupted()) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
-    if (code != CURLE_OK) return options_fail(err, SOTTO_EIO, "no connection to %s: %s", r->url, re.message);
+    if (code != CURLE_OK) return options_fail(err, SOTTO_EIO, "no connection to %s: %s", r->shown, re.message);
     return SOTTO_OK;
 }
 
@@ -380,7 +418,9 @@ void remote_address_free(remote_address *a)
     *a = (remote_address){0};
 }
 
-const char *remote_url(const remote *r) { return r->url; }
+const char *remote_url(const remote *r) { return r->shown; }
+
+const char *remote_authorization(const remote *r) { return r->authorization; }
 
 int remote_socket(const remote *r)
 {

@@ -4,6 +4,8 @@
 
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void websocket_key(const uint8_t random[WEBSOCKET_KEY_RANDOM], char key[WEBSOCKET_KEY_BYTES])
@@ -33,4 +35,20 @@ void websocket_accept(const char *key, char accept[WEBSOCKET_ACCEPT_BYTES])
     sha1_digest(&ctx, sizeof digest, digest);
     base64_encode_raw(accept, sizeof digest, digest);
     accept[WEBSOCKET_ACCEPT_BYTES - 1] = '\0';
+}
+
+char *websocket_basic(const char *user, const char *password)
+{
+    static const char head[] = "Authorization: Basic ";
+    char *plain = NULL, *line = NULL;
+    int n = asprintf(&plain, "%s:%s", user, password);
+    if (n < 0) return NULL;
+    size_t coded = BASE64_ENCODE_RAW_LENGTH((size_t)n);
+    if ((line = malloc(sizeof head + coded))) {
+        memcpy(line, head, sizeof head);
+        base64_encode_raw(line + sizeof head - 1, (size_t)n, (const uint8_t *)plain);
+        line[sizeof head - 1 + coded] = '\0';
+    }
+    free(plain);
+    return line;
 }

@@ -565,9 +565,13 @@ class OddDaemons(Case):
     def setUp(self) -> None:
         super().setUp()
         self.asked: list[bytes] = []
+        self.sent = b""
 
-    def converse(self, connection: socket.socket, head: bytes, frames: bytes, is_reset: bool) -> None:
-        """Opens the WebSocket, sends frames once sound comes, and breaks off when all of them have arrived."""
+    def converse(
+        self, connection: socket.socket, head: bytes, frames: bytes, is_reset: bool, until_it_leaves: bool, after: list[bytes]
+    ) -> None:
+        """Opens the WebSocket, sends frames once sound comes, and breaks off when all of them have arrived, or when the
+        client does. `after`: frames before them, one every 0.5 s."""
         key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)[1]
         accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
         ready = frame({"type": "ready", "model": "odd", "rate": 16000})
@@ -575,14 +579,26 @@ class OddDaemons(Case):
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + ready
         )
-        connection.recv(1)
+        self.sent = connection.recv(1)
+        for early in after:
+            time.sleep(0.5)
+            connection.sendall(early)
         connection.sendall(frames)
+        while until_it_leaves and (more := connection.recv(1 << 16)):
+            self.sent += more
         while struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]:
             time.sleep(0.01)
         if is_reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def serve(self, answer: bytes, frames: bytes | None = None, is_reset: bool = False) -> str:
+    def serve(
+        self,
+        answer: bytes,
+        frames: bytes | None = None,
+        is_reset: bool = False,
+        until_it_leaves: bool = False,
+        after: list[bytes] | None = None,
+    ) -> str:
         server = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(server.close)
 
@@ -595,7 +611,7 @@ class OddDaemons(Case):
                         head += connection.recv(4096)
                     self.asked.append(head)
                     if frames is not None and b"/v1/captions" in head:
-                        self.converse(connection, head, frames, is_reset)
+                        self.converse(connection, head, frames, is_reset, until_it_leaves, after or [])
                         return
                     healthy = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
                     connection.sendall(answer if b"/v1/captions" in head else healthy)
@@ -604,7 +620,8 @@ class OddDaemons(Case):
                         while connection.recv(4096):
                             pass
 
-        threading.Thread(target=run, daemon=True).start()
+        self.server = threading.Thread(target=run, daemon=True)
+        self.server.start()
         return f"http://127.0.0.1:{server.getsockname()[1]}"
 
     def test_what_is_asked(self) -> None:
@@ -620,6 +637,19 @@ class OddDaemons(Case):
         expected = options | {"rate": "16000", "samples": "f32", "every_interval": "true"}
         self.assertEqual(dict(urllib.parse.parse_qsl(target.split("?")[1])), expected)
         self.assertIn(f"Host: {where[7:]}", headers)
+        self.assertNotIn("Authorization", self.asked[2].decode())
+
+    def test_credentials(self) -> None:
+        """Those in the address go with the opening as with every request, and into no message."""
+        tone = write_tone(self.dir / "a.wav")
+        for written, meant in ("me:a%40b%3A%C3%A4", "me:a@b:ä"), ("me", "me:"), (":key", ":key"):
+            with self.subTest(written=written):
+                self.asked = []
+                where = self.serve(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+                done = sotto("live", "--server", where.replace("//", f"//{written}@"), "--from-file", tone)
+                self.check(done, 1, f"{where} answered with HTTP status 401")
+                line = f"Authorization: Basic {base64.b64encode(meant.encode()).decode()}"
+                self.assertEqual([line in head.decode().split("\r\n") for head in self.asked], [True] * 3)
 
     def test_answers(self) -> None:
         error = json.dumps({"error": {"message": "The moon is in the wrong house"}}).encode()
@@ -657,6 +687,33 @@ class OddDaemons(Case):
                 self.assertEqual(lines[-1], f"sotto live: the daemon at {where} {message}")
                 self.assertEqual(words(done.stdout), words("".join(said)))
                 self.assertEqual(words(said_in(captions(self.dir / "a.jsonl"))), words("".join(said)))
+
+    def test_daemon_that_hangs(self) -> None:
+        """It takes what is sent, but nothing comes any more, no answer to a ping either; what came is written."""
+        tone = write_tone(self.dir / "a.wav")
+        where = self.serve(b"", caption_of(" all", " there"), until_it_leaves=True)
+        done = sotto("live", "--server", where, "--from-file", tone, "--daemon-timeout", "2", *self.files())
+        message = "sent nothing for 2 s; what it had confirmed is written"
+        self.assertEqual(self.check(done, 1)[-1], f"sotto live: the daemon at {where} {message}")
+        self.assertEqual(words(done.stdout), ["all", "there"])
+        self.assertEqual(words(said_in(captions(self.dir / "a.jsonl"))), ["all", "there"])
+        self.server.join(20)
+        self.assertRegex(self.sent[-12:], re.compile(rb"^(\x89\x80....){2}$", re.DOTALL))  # pings
+
+    def test_daemon_that_has_nothing_to_say(self) -> None:
+        """One that lives is waited for as long as it takes."""
+        tone = write_tone(self.dir / "a.wav")
+        end = caption_of(" fine", last=True) + frame({"type": "done"})
+        where = self.serve(b"", end, after=[b"\x8a\x00"] * 8)
+        done = sotto("live", "--server", where, "--from-file", tone, "--daemon-timeout", "2")
+        self.check(done, 0)
+        self.assertEqual(words(done.stdout), ["fine"])
+
+    def test_daemon_that_never_answers(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            where = f"http://127.0.0.1:{server.getsockname()[1]}"
+            done = sotto("live", "--server", where, "--from-file", write_tone(self.dir / "a.wav"))
+        self.assertEqual(len(self.check(done, 1, f"no answer from {where}")), 1)
 
     def test_messages(self) -> None:
         tone = write_tone(self.dir / "a.wav")
