@@ -95,7 +95,7 @@ def multipart(fields, file=b"", filename="audio.wav"):
 
 def word_edits(a, b):
     """Levenshtein distance of the words."""
-    a, b = (re.findall(r"[a-z']+", text.lower()) for text in (a, b))
+    a, b = (re.findall(r"[\w']+", text.lower()) for text in (a, b))
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         before, row[0] = row[0], i

@@ -234,6 +234,29 @@ class Words(Shared):
             self.assertIsNotNone(s.done)
 
 
+class Languages(unittest.TestCase):
+    """What is spoken is told from the sound, and written in its own words."""
+
+    def test_words_and_language(self):
+        labelled = RECORDINGS.parent / "speech" / "multi"
+        if not (labelled / "refs.tsv").exists() or not (MODELS / "base").exists():
+            raise unittest.SkipTest("needs models/base and the labelled speech in ../shared")
+        lines = [line.split("\t") for line in (labelled / "refs.tsv").read_text(encoding="utf-8").splitlines()]
+        texts = {line[0]: line[3] for line in lines}
+        with Daemon(model="base") as d:
+            for language, recording in ("de", "fleurs-de-004"), ("es", "fleurs-es-003"), ("fr", "fleurs-fr-000"):
+                samples, rate = soundfile.read(labelled / f"{recording}.ogg", dtype="int16", always_2d=True)
+                with self.subTest(recording=recording), Stream(d, f"rate={rate}") as s:
+                    s.send(samples[:, 0].tobytes(), 1 << 16)
+                    s.ws.send(END)
+                    s.receive()
+                    self.assertEqual((s.closed, s.errors), (1000, []))
+                    self.assertEqual({c["language"] for c in s.captions if c["confirmed"]}, {language})
+                    wrong = word_edits(s.text, texts[recording]) / len(texts[recording].split())
+                    self.assertLess(wrong, 0.25, s.text)
+            self.assertEqual(d.stop(20), 0)
+
+
 class Refusals(Shared):
     def refused(self, status, words, path=PATH, method="GET", **headers):
         a = self.d.request(method, path, headers={**UPGRADE, **headers})
