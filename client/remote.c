@@ -18,6 +18,8 @@ struct remote {
     char *url;   /* no '/' at its end */
     char *model; /* the daemon's own */
     bool is_loopback;
+    char *authorization; /* the header, "" = none */
+    struct curl_slist *headers;
 };
 
 /* What a request brings back. */
@@ -92,6 +94,7 @@ static void prepare(remote *r, const char *url, reply *to)
     curl_easy_setopt(r->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(r->curl, CURLOPT_XFERINFOFUNCTION, on_transfer);
     curl_easy_setopt(r->curl, CURLOPT_XFERINFODATA, to);
+    curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, r->headers);
     if (r->is_loopback) curl_easy_setopt(r->curl, CURLOPT_PROXY, "");
 }
 
@@ -134,7 +137,10 @@ sotto_status remote_refused(const remote *r, long http_status, const char *body,
     sotto_status code = http_status == 404                         ? SOTTO_ENOTFOUND
                         : http_status == 413 || http_status == 503 ? SOTTO_ELIMIT
                                                                    : SOTTO_EINVAL;
-    if (message)
+    if (message && http_status == 401)
+        options_fail(err, code, "%.300s (--api-key KEY or SOTTO_API_KEY; %s)", message,
+                     *r->authorization ? "one was given" : "none was given");
+    else if (message)
         options_fail(err, code, "%.480s", message);
     else
         options_fail(err, code, "%s answered with HTTP status %ld and no explanation", r->url, http_status);
@@ -156,7 +162,22 @@ static char *first_model(remote *r)
     return model;
 }
 
-sotto_status remote_open(remote **out, const char *url, sotto_error *err)
+/* A key with a line break in it would be a header of its own. */
+static sotto_status take_key(remote *r, const char *key, sotto_error *err)
+{
+    for (const char *c = key ? key : ""; *c; c++)
+        if (*c < 33 || *c > 126)
+            return options_fail(err, SOTTO_EINVAL, "the API key holds a blank or another character that no key has");
+    if (asprintf(&r->authorization, "%s%s", key ? "Authorization: Bearer " : "", key ? key : "") < 0) {
+        r->authorization = NULL;
+        return options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
+    }
+    if (key && !(r->headers = curl_slist_append(NULL, r->authorization)))
+        return options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
+    return SOTTO_OK;
+}
+
+sotto_status remote_open(remote **out, const char *url, const remote_access *access, sotto_error *err)
 {
     remote *r = calloc(1, sizeof *r);
     reply re = {0};
@@ -172,6 +193,7 @@ sotto_status remote_open(remote **out, const char *url, sotto_error *err)
         st = options_fail(err, SOTTO_EINTERNAL, "libcurl did not start");
         goto fail;
     }
+    if ((st = take_key(r, access->api_key, err)) != SOTTO_OK) goto fail;
     if ((st = request(r, "/health", NULL, 10, &re, err)) != SOTTO_OK) goto fail;
     /* 503: a daemon that is busy or still loading; requests wait for it. */
     if (re.status != 200 && re.status != 503) {
@@ -196,6 +218,8 @@ void remote_free(remote *r)
 {
     if (!r) return;
     if (r->curl) curl_easy_cleanup(r->curl);
+    curl_slist_free_all(r->headers);
+    free(r->authorization);
     free(r->url);
     free(r->model);
     free(r);
@@ -379,6 +403,8 @@ void remote_address_free(remote_address *a)
     free(a->target);
     *a = (remote_address){0};
 }
+
+const char *remote_authorization(const remote *r) { return r->authorization; }
 
 const char *remote_url(const remote *r) { return r->url; }
 

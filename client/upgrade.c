@@ -72,8 +72,8 @@ static sotto_status send_request(remote *r, const remote_address *to, const char
     sotto_status st = SOTTO_OK;
     int n = asprintf(&text,
                      "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sotto\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n",
-                     to->target, to->host, key);
+                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s\r\n",
+                     to->target, to->host, key, remote_authorization(r), *remote_authorization(r) ? "\r\n" : "");
     if (n < 0) return options_fail(err, SOTTO_ENOMEM, "out of memory: request");
     for (size_t at = 0; at < (size_t)n && st == SOTTO_OK;) {
         ssize_t put = remote_write(r, text + at, (size_t)n - at, false);

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "access.h"
 #include "handshake.h"
 #include "log.h"
 #include "route.h"
@@ -39,7 +40,8 @@ typedef struct exchange {
     http *h;
     struct MHD_Connection *connection;
     char id[65];
-    const char *method; /* static */
+    char client[ACCESS_CLIENT_BYTES]; /* whose key it is, "" without */
+    const char *method;               /* static */
     const route *route;
     char *tail;
     struct MHD_PostProcessor *form; /* reads the multipart body */
@@ -66,6 +68,7 @@ static void refuse(exchange *x, const api_error *e)
     if (x->has_reply) return;
     reply_error(&x->reply, e);
     if (e->status == 503) x->reply.retry_after = engine_retry_after(x->h->s->engine);
+    x->reply.authenticate = e->status == 401;
     x->has_reply = true;
 }
 
@@ -86,6 +89,7 @@ static enum MHD_Result send_reply(exchange *x)
         snprintf(number, sizeof number, "%u", r->retry_after);
         MHD_add_response_header(response, "Retry-After", number);
     }
+    if (r->authenticate) MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"sotto\"");
     if (r->upgrade) {
         MHD_add_response_header(response, "Upgrade", "websocket");
         MHD_add_response_header(response, "Sec-WebSocket-Version", "13");
@@ -207,11 +211,24 @@ static void begin_post(exchange *x)
     refuse(x, &e);
 }
 
+static const char *header(exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+/* Where there are API keys, only open routes are for those without; not even a 404 tells them what there is. */
+static bool may_enter(exchange *x, api_error *e)
+{
+    const access_headers h = {.authorization = header(x, "Authorization"),
+                              .protocols = header(x, "Upgrade") ? header(x, "Sec-WebSocket-Protocol") : NULL};
+    return (x->route && x->route->open) || access_check(x->h->s->keys, &h, x->client, e);
+}
+
 static exchange *begin(http *h, struct MHD_Connection *connection, const char *method, const char *url)
 {
     exchange *x = calloc(1, sizeof *x);
     const char *tail, *allow;
-    api_error e;
+    api_error e, denied;
     if (!x) return NULL;
     atomic_fetch_add(&h->busy, 1);
     x->h = h;
@@ -220,7 +237,9 @@ static exchange *begin(http *h, struct MHD_Connection *connection, const char *m
     x->method = strcmp(method, "POST") == 0 ? "POST" : strcmp(method, "GET") == 0 ? "GET" : "other";
     choose_id(x);
     x->route = route_find(method, url, &tail, &allow, &e);
-    if (!x->route) {
+    if (!may_enter(x, &denied)) {
+        refuse(x, &denied);
+    } else if (!x->route) {
         refuse(x, &e);
         x->reply.allow = allow;
     } else if (x->route->check) {
@@ -331,7 +350,10 @@ static enum MHD_Result on_query_pair(void *cls, enum MHD_ValueKind kind, const c
 static enum MHD_Result send_upgrade(exchange *x, const char *accept)
 {
     struct MHD_Response *response = MHD_create_response_for_upgrade(on_upgraded, x);
+    char protocol[ACCESS_PROTOCOL_BYTES];
     if (!response) return MHD_NO;
+    access_protocol(header(x, "Sec-WebSocket-Protocol"), protocol);
+    if (*protocol) MHD_add_response_header(response, "Sec-WebSocket-Protocol", protocol);
     MHD_add_response_header(response, "Upgrade", "websocket");
     MHD_add_response_header(response, "Sec-WebSocket-Accept", accept);
     MHD_add_response_header(response, "X-Request-Id", x->id);
@@ -339,11 +361,6 @@ static enum MHD_Result send_upgrade(exchange *x, const char *accept)
     enum MHD_Result result = MHD_queue_response(x->connection, MHD_HTTP_SWITCHING_PROTOCOLS, response);
     MHD_destroy_response(response);
     return result;
-}
-
-static const char *header(exchange *x, const char *name)
-{
-    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
 /* Checks what the client asks for, then lets the stream have the connection. */
@@ -476,8 +493,9 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     *state = NULL;
     /* A second handle on the socket outlives the library's close. */
     if (x->linger) watch_linger(h->s->watch, fcntl(socket_of(connection), F_DUPFD_CLOEXEC, 0));
-    log_event(LOG_INFO, "request", "id=%s method=%s route=%s status=%u bytes=%llu seconds=%.3f%s", x->id, x->method,
-              x->route ? x->route->path : "none", x->status, (unsigned long long)x->received, clock_now_s() - x->began,
+    log_event(LOG_INFO, "request", "id=%s%s%s method=%s route=%s status=%u bytes=%llu seconds=%.3f%s", x->id,
+              *x->client ? " client=" : "", x->client, x->method, x->route ? x->route->path : "none", x->status,
+              (unsigned long long)x->received, clock_now_s() - x->began,
               why == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->raw_sent ? "" : " aborted=1");
     if (x->form) MHD_destroy_post_processor(x->form);
     job_release(x->job);
