@@ -134,9 +134,9 @@ sotto_status remote_refused(const remote *r, long http_status, const char *body,
 {
     json_t *document = body ? json_loadb(body, n, 0, NULL) : NULL;
     const char *message = json_string_value(json_object_get(json_object_get(document, "error"), "message"));
-    sotto_status code = http_status == 404                         ? SOTTO_ENOTFOUND
-                        : http_status == 413 || http_status == 503 ? SOTTO_ELIMIT
-                                                                   : SOTTO_EINVAL;
+    sotto_status code = http_status == 404                                               ? SOTTO_ENOTFOUND
+                        : http_status == 413 || http_status == 429 || http_status == 503 ? SOTTO_ELIMIT
+                                                                                         : SOTTO_EINVAL;
     if (message && http_status == 401)
         options_fail(err, code, "%.300s (--api-key KEY or SOTTO_API_KEY; %s)", message,
                      *r->authorization ? "one was given" : "none was given");
@@ -281,7 +281,8 @@ static sotto_status post(remote *r, const work *w, sotto_format format, const ch
         curl_mime_free(form);
         if (st != SOTTO_OK) return st;
         if (re->status == 200) return SOTTO_OK;
-        if (re->status != 503 || attempt == RETRIES) return remote_refused(r, re->status, re->body, re->n, err);
+        if ((re->status != 503 && re->status != 429) || attempt == RETRIES)
+            return remote_refused(r, re->status, re->body, re->n, err);
         if (!wait_for_turn(re->progress, re->retry_after_s)) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
     }
 }

@@ -2,6 +2,7 @@
  * Headers -> client or refusal (access.h). */
 #include "access.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -60,6 +61,24 @@ bool access_check(keys *k, const access_headers *h, char client[ACCESS_CLIENT_BY
     if (given) return api_error_set(e, 401, NULL, "invalid_api_key", "The API key is none of this server's");
     return api_error_set(e, 401, NULL, "missing_api_key",
                          "This server wants an API key: send the header \"Authorization: Bearer KEY\"");
+}
+
+void access_address(const struct sockaddr *a, char client[ACCESS_CLIENT_BYTES])
+{
+    struct in6_addr v6 = {0};
+    snprintf(client, ACCESS_CLIENT_BYTES, "unknown");
+    if (a && a->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, client, ACCESS_CLIENT_BYTES);
+    } else if (a && a->sa_family == AF_INET6) {
+        v6 = ((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+        if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+            inet_ntop(AF_INET, &v6.s6_addr[12], client, ACCESS_CLIENT_BYTES);
+            return;
+        }
+        memset(&v6.s6_addr[8], 0, 8);
+        inet_ntop(AF_INET6, &v6, client, ACCESS_CLIENT_BYTES - 3);
+        strcat(client, "/64");
+    }
 }
 
 void access_protocol(const char *offered, char chosen[ACCESS_PROTOCOL_BYTES])

@@ -40,7 +40,7 @@ typedef struct exchange {
     http *h;
     struct MHD_Connection *connection;
     char id[65];
-    char client[ACCESS_CLIENT_BYTES]; /* whose key it is, "" without */
+    char client[ACCESS_CLIENT_BYTES]; /* whose key it is, else the address */
     const char *method;               /* static */
     const route *route;
     char *tail;
@@ -67,7 +67,9 @@ static void refuse(exchange *x, const api_error *e)
 {
     if (x->has_reply) return;
     reply_error(&x->reply, e);
-    if (e->status == 503) x->reply.retry_after = engine_retry_after(x->h->s->engine);
+    if (e->status == 503) x->reply.retry_after = engine_retry_after(x->h->s->engine, 1);
+    /* One of its own is done when each client has had a turn. */
+    if (e->status == 429) x->reply.retry_after = engine_retry_after(x->h->s->engine, queue_clients(x->h->s->queue));
     x->reply.authenticate = e->status == 401;
     x->has_reply = true;
 }
@@ -167,6 +169,10 @@ static void refuse_full(exchange *x, queue_result why)
     const server *s = x->h->s;
     if (why == QUEUE_CLOSED || atomic_load(&s->draining))
         api_error_set(&e, 503, NULL, "shutting_down", "The server is shutting down; try again");
+    else if (why == QUEUE_CLIENT_FULL)
+        api_error_set(&e, 429, NULL, "rate_limit_exceeded",
+                      "You have %zu transcriptions waiting or running, the most for one client; try again later",
+                      (size_t)s->config->per_client);
     else
         api_error_set(&e, 503, NULL, "queue_full", "The queue is full (%zu requests wait); try again later",
                       (size_t)s->config->queue);
@@ -185,7 +191,7 @@ static void begin_post(exchange *x)
     api_error e;
     uint64_t length;
     const char *type = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Type");
-    queue_result room = queue_look(s->queue);
+    queue_result room = queue_look(s->queue, x->client);
     if (atomic_load(&s->draining) || room != QUEUE_OK) {
         refuse_full(x, room);
         return;
@@ -206,7 +212,7 @@ static void begin_post(exchange *x)
         refuse(x, &e);
         return;
     }
-    if ((x->job = job_create(x->id))) return;
+    if ((x->job = job_create(x->id, x->client))) return;
     api_error_set(&e, 500, NULL, NULL, "out of memory");
     refuse(x, &e);
 }
@@ -221,7 +227,10 @@ static bool may_enter(exchange *x, api_error *e)
 {
     const access_headers h = {.authorization = header(x, "Authorization"),
                               .protocols = header(x, "Upgrade") ? header(x, "Sec-WebSocket-Protocol") : NULL};
-    return (x->route && x->route->open) || access_check(x->h->s->keys, &h, x->client, e);
+    const union MHD_ConnectionInfo *from = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (!(x->route && x->route->open) && !access_check(x->h->s->keys, &h, x->client, e)) return false;
+    if (!*x->client) access_address(from ? from->client_addr : NULL, x->client);
+    return true;
 }
 
 static exchange *begin(http *h, struct MHD_Connection *connection, const char *method, const char *url)
@@ -422,6 +431,7 @@ static bool submit(exchange *x)
     j->client_fd = socket_of(x->connection);
     j->on_done = on_job_done;
     j->user = x->connection;
+    if (s->config->request_timeout > 0) j->deadline = clock_now_s() + s->config->request_timeout;
     /* Suspended first: the job may be done before queue_push returns. */
     MHD_suspend_connection(x->connection);
     uint64_t bytes = j->upload.size; /* the engine closes the upload when it is done with it */
@@ -438,13 +448,24 @@ static bool submit(exchange *x)
     return true;
 }
 
+static void refuse_late(exchange *x)
+{
+    api_error e;
+    api_error_set(&e, 504, NULL, "request_timeout", "The transcription was not done within %g s",
+                  x->h->s->config->request_timeout);
+    refuse(x, &e);
+}
+
 static enum MHD_Result finish(exchange *x)
 {
     server *s = x->h->s;
     if (x->route && x->route->live && !x->has_reply) return upgrade(x);
     if (x->submitted && !x->has_reply) {
-        if (x->job->reply.status == 0 && !atomic_load(&s->draining)) return MHD_NO; /* the client left */
-        if (x->job->reply.status == 0) {
+        if (x->job->reply.status == 0 && x->job->late) {
+            refuse_late(x);
+        } else if (x->job->reply.status == 0 && !atomic_load(&s->draining)) {
+            return MHD_NO; /* the client left */
+        } else if (x->job->reply.status == 0) {
             refuse_full(x, QUEUE_CLOSED);
         } else {
             x->reply = x->job->reply;
@@ -493,8 +514,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     *state = NULL;
     /* A second handle on the socket outlives the library's close. */
     if (x->linger) watch_linger(h->s->watch, fcntl(socket_of(connection), F_DUPFD_CLOEXEC, 0));
-    log_event(LOG_INFO, "request", "id=%s%s%s method=%s route=%s status=%u bytes=%llu seconds=%.3f%s", x->id,
-              *x->client ? " client=" : "", x->client, x->method, x->route ? x->route->path : "none", x->status,
+    log_event(LOG_INFO, "request", "id=%s client=%s method=%s route=%s status=%u bytes=%llu seconds=%.3f%s", x->id,
+              *x->client ? x->client : "-", x->method, x->route ? x->route->path : "none", x->status,
               (unsigned long long)x->received, clock_now_s() - x->began,
               why == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->raw_sent ? "" : " aborted=1");
     if (x->form) MHD_destroy_post_processor(x->form);

@@ -83,7 +83,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
         goto fail;
     }
     if ((st = load(s, err)) != SOTTO_OK) goto fail;
-    if (!(s->queue = queue_create((size_t)c->queue, (size_t)c->slots))) {
+    if (!(s->queue = queue_create((size_t)c->queue, (size_t)c->per_client, (size_t)c->slots))) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->queue);
         goto fail;
     }

@@ -2,6 +2,7 @@
  * API keys: what a file of them may hold, whom a request's key belongs to, reloading, subprotocols. */
 #include "cmocka_all.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,11 +191,38 @@ static void test_protocol(void **state)
     }
 }
 
+static void test_addresses(void **state)
+{
+    static const struct {
+        int family;
+        const char *text, *client;
+    } cases[] = {
+        {AF_INET, "192.0.2.7", "192.0.2.7"},
+        {AF_INET6, "::ffff:192.0.2.7", "192.0.2.7"},
+        {AF_INET6, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+        {AF_INET6, "2001:db8:1:2::9", "2001:db8:1:2::/64"},
+        {AF_INET6, "2001:db8:1:3::9", "2001:db8:1:3::/64"},
+    };
+    char client[ACCESS_CLIENT_BYTES];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET};
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+        bool four = cases[i].family == AF_INET;
+        assert_int_equal(inet_pton(cases[i].family, cases[i].text, four ? (void *)&v4.sin_addr : (void *)&v6.sin6_addr),
+                         1);
+        access_address(four ? (void *)&v4 : (void *)&v6, client);
+        assert_string_equal(client, cases[i].client);
+    }
+    access_address(NULL, client);
+    assert_string_equal(client, "unknown");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_and_names), cmocka_unit_test(test_bad_files), cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_headers),        cmocka_unit_test(test_protocol),
+        cmocka_unit_test(test_headers),        cmocka_unit_test(test_protocol),  cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
