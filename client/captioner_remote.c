@@ -403,7 +403,7 @@ sotto_status captioner_open_remote(captioner **out, const live_options *o, sotto
     pthread_condattr_t how;
     *out = NULL;
     if (!c) return options_fail(err, SOTTO_ENOMEM, "out of memory: captions");
-    const remote_access access = {.api_key = o->api_key};
+    const remote_access access = {.api_key = o->api_key, .ca_file = o->cacert};
     c->base.kind = &kind;
     c->options = o;
     c->state.level_db = -120;

@@ -101,6 +101,7 @@ typedef struct local local;
 /* How a daemon lets this client in; borrowed, NULL = without. */
 typedef struct remote_access {
     const char *api_key;
+    const char *ca_file; /* PEM; of the system otherwise */
 } remote_access;
 
 /* Asks `url` for /health. SOTTO_OK when a daemon answers there. *out is freed with remote_free. */

@@ -18,6 +18,7 @@ struct remote {
     char *url;   /* no '/' at its end */
     char *model; /* the daemon's own */
     bool is_loopback;
+    char *ca_file;
     char *authorization; /* the header, "" = none */
     struct curl_slist *headers;
 };
@@ -95,6 +96,7 @@ static void prepare(remote *r, const char *url, reply *to)
     curl_easy_setopt(r->curl, CURLOPT_XFERINFOFUNCTION, on_transfer);
     curl_easy_setopt(r->curl, CURLOPT_XFERINFODATA, to);
     curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, r->headers);
+    if (r->ca_file) curl_easy_setopt(r->curl, CURLOPT_CAINFO, r->ca_file);
     if (r->is_loopback) curl_easy_setopt(r->curl, CURLOPT_PROXY, "");
 }
 
@@ -183,7 +185,7 @@ sotto_status remote_open(remote **out, const char *url, const remote_access *acc
     reply re = {0};
     sotto_status st;
     *out = NULL;
-    if (!r || !(r->url = strdup(url))) {
+    if (!r || !(r->url = strdup(url)) || (access->ca_file && !(r->ca_file = strdup(access->ca_file)))) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
         goto fail;
     }
@@ -220,6 +222,7 @@ void remote_free(remote *r)
     if (r->curl) curl_easy_cleanup(r->curl);
     curl_slist_free_all(r->headers);
     free(r->authorization);
+    free(r->ca_file);
     free(r->url);
     free(r->model);
     free(r);

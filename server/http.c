@@ -21,6 +21,7 @@
 #include "handshake.h"
 #include "log.h"
 #include "route.h"
+#include "tls.h"
 
 enum {
     CONNECTION_BYTES = 128 << 10, /* each connection's memory: headers, and what is read of a body at a time */
@@ -109,6 +110,15 @@ static int socket_of(struct MHD_Connection *connection)
     return info ? info->connect_fd : -1;
 }
 
+/* Writes past the library, in whose place in the stream we are; false when not all of it fits. */
+static bool send_raw(exchange *x, const void *bytes, size_t n, bool more)
+{
+    const union MHD_ConnectionInfo *tls = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    int fd = socket_of(x->connection);
+    if (x->h->s->config->tls_cert) return tls && tls_send(tls->tls_session, bytes, n);
+    return fd >= 0 && send(fd, bytes, n, MSG_NOSIGNAL | (more ? MSG_MORE : 0)) == (ssize_t)n;
+}
+
 /* The library takes a response before a body or after it, not in its middle. Where the rest of a body may be endless,
  * the reply is written straight to the socket, into whose send buffer it fits, and the connection ends. */
 static enum MHD_Result send_in_mid_body(exchange *x)
@@ -121,11 +131,10 @@ static enum MHD_Result send_in_mid_body(exchange *x)
                      "%s%s%s%sConnection: close\r\n\r\n",
                      r->status, MHD_get_reason_phrase_for(r->status), r->content_type, r->len, x->id, retry,
                      r->allow ? "Allow: " : "", r->allow ? r->allow : "", r->allow ? "\r\n" : "");
-    int fd = socket_of(x->connection);
     x->status = r->status;
     x->linger = x->raw_sent = true;
-    if (fd >= 0 && n > 0 && (size_t)n < sizeof head && send(fd, head, (size_t)n, MSG_NOSIGNAL | MSG_MORE) == n &&
-        r->body && send(fd, r->body, r->len, MSG_NOSIGNAL) == (ssize_t)r->len)
+    if (n > 0 && (size_t)n < sizeof head && r->body && send_raw(x, head, (size_t)n, true) &&
+        send_raw(x, r->body, r->len, false))
         return MHD_NO;
     x->linger = false;
     return MHD_NO;
@@ -534,12 +543,20 @@ sotto_status http_start(http **out, server *s, sotto_error *err)
     if (!h) return options_fail(err, SOTTO_ENOMEM, "out of memory: http");
     h->s = s;
     atomic_init(&h->busy, 0);
-    h->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
-                         on_request, h, MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_NOTIFY_COMPLETED,
-                         on_completed, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config->max_connections,
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->config->idle_timeout,
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);
+    const bool tls = s->config->tls_cert;
+    if (tls && (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES ||
+                MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK2) != MHD_YES)) {
+        free(h);
+        return options_fail(err, SOTTO_EUNSUPPORTED, "--tls-cert: this machine's libmicrohttpd was built without TLS");
+    }
+    /* What stands behind the first END is not read. */
+    h->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | (tls ? MHD_USE_TLS : 0), 0, NULL,
+        NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)s->config->idle_timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+        tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, tls_priorities, MHD_OPTION_HTTPS_CERT_CALLBACK2,
+        tls_certificate(), MHD_OPTION_END);
     if (!h->daemon) {
         free(h);
         return options_fail(err, SOTTO_EIO, "the HTTP server could not be started on %s", s->url);

@@ -53,7 +53,8 @@ static bool is_loopback(const struct sockaddr_storage *a)
            (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET));
 }
 
-sotto_status listen_open(int *fd, const char *address, char *url, size_t url_size, bool *is_local, sotto_error *err)
+sotto_status listen_open(int *fd, const char *address, const char *scheme, char *url, size_t url_size, bool *is_local,
+                         sotto_error *err)
 {
     char host[256], port[8];
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
@@ -78,6 +79,6 @@ sotto_status listen_open(int *fd, const char *address, char *url, size_t url_siz
         return options_fail(err, SOTTO_EIO, "cannot tell the address that %.100s was bound to", address);
     }
     *is_local = is_loopback(&bound);
-    snprintf(url, url_size, bound.ss_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
+    snprintf(url, url_size, bound.ss_family == AF_INET6 ? "%s://[%s]:%s" : "%s://%s:%s", scheme, host, port);
     return SOTTO_OK;
 }

@@ -10,6 +10,7 @@
 #include "http.h"
 #include "listen.h"
 #include "log.h"
+#include "tls.h"
 
 /* "models/tiny.en/" -> "tiny.en"; a model's main file is called after its directory. */
 static void name_model(server *s, const char *path)
@@ -72,8 +73,14 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
     upload_init(&probe);
     if ((st = upload_open(&probe, s->spool, NULL, err)) != SOTTO_OK) return st;
     upload_close(&probe);
+    if (!c->tls_cert != !c->tls_key)
+        return options_fail(err, SOTTO_EINVAL, "--tls-cert and --tls-key belong together; --tls-%s is missing",
+                            c->tls_cert ? "key" : "cert");
+    if (c->tls_cert && (st = tls_open(c->tls_cert, c->tls_key, err)) != SOTTO_OK) return st;
     if (c->api_key_file && (st = keys_open(&s->keys, c->api_key_file, err)) != SOTTO_OK) return st;
-    if ((st = listen_open(&s->listener, c->listen, s->url, sizeof s->url, &is_local, err)) != SOTTO_OK) goto fail;
+    if ((st = listen_open(&s->listener, c->listen, c->tls_cert ? "https" : "http", s->url, sizeof s->url, &is_local,
+                          err)) != SOTTO_OK)
+        goto fail;
     if (!is_local && !s->keys && !c->insecure) {
         st =
             options_fail(err, SOTTO_EINVAL,
@@ -102,10 +109,22 @@ fail:
     return st;
 }
 
+static void reload_certificate(const server *s)
+{
+    sotto_error err;
+    char quoted[600];
+    if (!s->config->tls_cert) return;
+    if (tls_reload(&err) == SOTTO_OK)
+        log_event(LOG_INFO, "reload", "certificate=new");
+    else
+        log_event(LOG_ERROR, "reload", "certificate=kept error=%s", log_quote(quoted, sizeof quoted, err.message));
+}
+
 void server_reload(server *s)
 {
     sotto_error err;
     char quoted[600];
+    reload_certificate(s);
     if (!s->keys)
         log_event(LOG_INFO, "reload", "keys=none");
     else if (keys_reload(s->keys, &err) == SOTTO_OK)
@@ -143,6 +162,7 @@ size_t server_stop(server *s)
     engine_free(s->engine);
     queue_free(s->queue);
     keys_free(s->keys);
+    tls_close();
     sotto_model_free(s->model);
     free(s->vad_path);
     *s = (server){.listener = -1};

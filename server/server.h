@@ -36,7 +36,7 @@ typedef struct server {
 /* Loads the model, binds and starts answering. On failure everything is undone. `c` must outlive the server. */
 sotto_status server_start(server *s, const config *c, sotto_error *err);
 
-/* Reads again what may change while the daemon runs, the API keys; what cannot be read stays as it was, and the log
+/* Reads again what may change while the daemon runs, the API keys and the certificate; what cannot be read stays as it was, and the log
  * tells. */
 void server_reload(server *s);
 
