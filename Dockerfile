@@ -44,5 +44,5 @@ USER sotto
 WORKDIR /var/lib/sotto
 EXPOSE 8177
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD curl -sf -o /dev/null http://127.0.0.1:8177/health
-ENTRYPOINT ["sottod", "--listen", "0.0.0.0:8177"]
+ENTRYPOINT ["sottod", "--listen", "0.0.0.0:8177", "--insecure"]
 CMD ["--model", "tiny.en"]

@@ -424,6 +424,7 @@ sotto_status captioner_open_remote(captioner **out, const live_options *o, sotto
     pthread_condattr_t how;
     *out = NULL;
     if (!c) return options_fail(err, SOTTO_ENOMEM, "out of memory: captions");
+    const remote_access access = {.api_key = o->api_key, .ca_file = o->cacert};
     c->base.kind = &kind;
     c->options = o;
     c->state.level_db = -120;
@@ -434,7 +435,7 @@ sotto_status captioner_open_remote(captioner **out, const live_options *o, sotto
     pthread_condattr_setclock(&how, CLOCK_MONOTONIC);
     pthread_cond_init(&c->news, &how);
     pthread_condattr_destroy(&how);
-    sotto_status st = c->inbox && c->event >= 0 ? remote_open(&c->remote, o->server, err)
+    sotto_status st = c->inbox && c->event >= 0 ? remote_open(&c->remote, o->server, &access, err)
                                                 : options_fail(err, SOTTO_ENOMEM, "out of memory: captions");
     if (st == SOTTO_OK)
         *out = &c->base;

@@ -98,8 +98,14 @@ sotto_status transcripts_write(transcripts *t, const work *w, const sotto_result
 typedef struct remote remote;
 typedef struct local local;
 
+/* How a daemon lets this client in; borrowed, NULL = without. */
+typedef struct remote_access {
+    const char *api_key;
+    const char *ca_file; /* PEM; of the system otherwise */
+} remote_access;
+
 /* Asks `url` for /health. SOTTO_OK when a daemon answers there. *out is freed with remote_free. */
-sotto_status remote_open(remote **out, const char *url, sotto_error *err);
+sotto_status remote_open(remote **out, const char *url, const remote_access *access, sotto_error *err);
 void remote_free(remote *r);
 /* Sends the file `path`, called `name` in messages. */
 sotto_status remote_transcribe(remote *r, const work *w, const char *path, const char *name, transcripts *out,
@@ -107,7 +113,7 @@ sotto_status remote_transcribe(remote *r, const work *w, const char *path, const
 
 /* The sentence in OpenAI's error object, or what can be said without, as error. */
 sotto_status remote_refused(const remote *r, long http_status, const char *body, size_t n, sotto_error *err);
-/* "Authorization: …" for requests that are written elsewhere, "" without credentials. */
+/* "Authorization: …" for requests that are written elsewhere, "" without a key and without credentials in the address. */
 const char *remote_authorization(const remote *r);
 /* The daemon's address for messages: without credentials, and without '/' at its end. */
 const char *remote_url(const remote *r);

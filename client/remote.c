@@ -20,7 +20,9 @@ struct remote {
     char *shown; /* without credentials */
     char *model; /* the daemon's own */
     bool is_loopback;
+    char *ca_file;
     char *authorization; /* the header, "" = none */
+    struct curl_slist *headers;
 };
 
 /* What a request brings back. */
@@ -95,6 +97,8 @@ static void prepare(remote *r, const char *url, reply *to)
     curl_easy_setopt(r->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(r->curl, CURLOPT_XFERINFOFUNCTION, on_transfer);
     curl_easy_setopt(r->curl, CURLOPT_XFERINFODATA, to);
+    curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, r->headers);
+    if (r->ca_file) curl_easy_setopt(r->curl, CURLOPT_CAINFO, r->ca_file);
     if (r->is_loopback) curl_easy_setopt(r->curl, CURLOPT_PROXY, "");
 }
 
@@ -134,10 +138,13 @@ sotto_status remote_refused(const remote *r, long http_status, const char *body,
 {
     json_t *document = body ? json_loadb(body, n, 0, NULL) : NULL;
     const char *message = json_string_value(json_object_get(json_object_get(document, "error"), "message"));
-    sotto_status code = http_status == 404                         ? SOTTO_ENOTFOUND
-                        : http_status == 413 || http_status == 503 ? SOTTO_ELIMIT
-                                                                   : SOTTO_EINVAL;
-    if (message)
+    sotto_status code = http_status == 404                                               ? SOTTO_ENOTFOUND
+                        : http_status == 413 || http_status == 429 || http_status == 503 ? SOTTO_ELIMIT
+                                                                                         : SOTTO_EINVAL;
+    if (message && http_status == 401)
+        options_fail(err, code, "%.300s (--api-key KEY or SOTTO_API_KEY; %s)", message,
+                     *r->authorization ? "one was given" : "none was given");
+    else if (message)
         options_fail(err, code, "%.480s", message);
     else
         options_fail(err, code, "%s answered with HTTP status %ld and no explanation", r->shown, http_status);
@@ -188,19 +195,35 @@ static char *authorization_of(const char *url)
     return line;
 }
 
-sotto_status remote_open(remote **out, const char *url, sotto_error *err)
+/* A key with a line break in it would be a header of its own. */
+static sotto_status take_key(remote *r, const char *key, sotto_error *err)
+{
+    for (const char *c = key ? key : ""; *c; c++)
+        if (*c < 33 || *c > 126)
+            return options_fail(err, SOTTO_EINVAL, "the API key holds a blank or another character that no key has");
+    if (!key)
+        r->authorization = authorization_of(r->url);
+    else if (asprintf(&r->authorization, "Authorization: Bearer %s", key) < 0)
+        r->authorization = NULL;
+    if (!r->authorization) return options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
+    if (key && !(r->headers = curl_slist_append(NULL, r->authorization)))
+        return options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
+    return SOTTO_OK;
+}
+
+sotto_status remote_open(remote **out, const char *url, const remote_access *access, sotto_error *err)
 {
     remote *r = calloc(1, sizeof *r);
     reply re = {0};
     sotto_status st;
     *out = NULL;
-    if (!r || !(r->url = strdup(url))) {
+    if (!r || !(r->url = strdup(url)) || (access->ca_file && !(r->ca_file = strdup(access->ca_file)))) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
         goto fail;
     }
     for (size_t n = strlen(r->url); n > 1 && r->url[n - 1] == '/'; n--) r->url[n - 1] = '\0';
     r->is_loopback = is_loopback(r->url);
-    if (!(r->shown = without_credentials(r->url)) || !(r->authorization = authorization_of(r->url))) {
+    if (!(r->shown = without_credentials(r->url))) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
         goto fail;
     }
@@ -208,6 +231,7 @@ sotto_status remote_open(remote **out, const char *url, sotto_error *err)
         st = options_fail(err, SOTTO_EINTERNAL, "libcurl did not start");
         goto fail;
     }
+    if ((st = take_key(r, access->api_key, err)) != SOTTO_OK) goto fail;
     if ((st = request(r, "/health", NULL, 10, &re, err)) != SOTTO_OK) goto fail;
     /* 503: a daemon that is busy or still loading; requests wait for it. */
     if (re.status != 200 && re.status != 503) {
@@ -232,9 +256,11 @@ void remote_free(remote *r)
 {
     if (!r) return;
     if (r->curl) curl_easy_cleanup(r->curl);
+    curl_slist_free_all(r->headers);
+    free(r->authorization);
+    free(r->ca_file);
     free(r->url);
     free(r->shown);
-    free(r->authorization);
     free(r->model);
     free(r);
 }
@@ -295,7 +321,8 @@ static sotto_status post(remote *r, const work *w, sotto_format format, const ch
         curl_mime_free(form);
         if (st != SOTTO_OK) return st;
         if (re->status == 200) return SOTTO_OK;
-        if (re->status != 503 || attempt == RETRIES) return remote_refused(r, re->status, re->body, re->n, err);
+        if ((re->status != 503 && re->status != 429) || attempt == RETRIES)
+            return remote_refused(r, re->status, re->body, re->n, err);
         if (!wait_for_turn(re->progress, re->retry_after_s)) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
     }
 }

@@ -92,7 +92,8 @@ static sotto_status engine_open(engine *e, const work *w, bool server_named, sot
 {
     *e = (engine){0};
     if (!w->options.local && !w->options.shrink) {
-        sotto_status st = remote_open(&e->remote, w->options.server, err);
+        const remote_access access = {.api_key = w->options.api_key, .ca_file = w->options.cacert};
+        sotto_status st = remote_open(&e->remote, w->options.server, &access, err);
         if (st == SOTTO_OK || server_named || is_interrupted()) return st;
         fprintf(stderr, "sotto transcribe: no daemon answers at %s; transcribing in this process\n", w->options.server);
     }

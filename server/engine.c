@@ -10,6 +10,9 @@
 #include "log.h"
 #include "options.h"
 
+static const double RATE_MEMORY = 0.9; /* what a recording counts when the next one is done */
+enum { RETRY_MOST_S = 600 };
+
 /* A thread and its session. */
 struct slot {
     engine *e;
@@ -27,8 +30,8 @@ struct engine {
     size_t n_threads;     /* started */
     pthread_mutex_t lock; /* of what follows, and of the slots' sessions */
     engine_totals totals;
-    double run_s;  /* of all jobs done */
-    uint64_t runs; /* those jobs */
+    double recent_runs, recent_s; /* recordings done, and the time in which something ran for them; older ones fade */
+    double busy_s;                /* totals.sum.wall_s when the last of them ended */
     size_t running;
     double busy_since; /* while a job runs */
     double counted_to; /* the time up to which totals.sum.wall_s is complete */
@@ -78,8 +81,6 @@ static void add_counts(engine *e, const sotto_result *result)
     double busy_s = e->totals.sum.wall_s;
     sotto_counts_add(&e->totals.sum, &result->counts);
     e->totals.sum.wall_s = busy_s;
-    e->run_s += result->counts.wall_s;
-    e->runs++;
     e->totals.last = result->counts;
     memcpy(e->totals.last_touched, result->touched_part_parameters, sizeof e->totals.last_touched);
     engine_touch(e->totals.touched, result->touched_part_parameters);
@@ -96,12 +97,24 @@ static void count_busy(engine *e, double from, double now)
     e->busy_since = now;
 }
 
-static void count_running(engine *e, bool begins)
+static void count_begun(engine *e)
 {
     double now = clock_now_s();
     pthread_mutex_lock(&e->lock);
     count_busy(e, now, now);
-    e->running += begins ? 1 : (size_t)-1;
+    e->running++;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void count_ended(engine *e)
+{
+    double now = clock_now_s();
+    pthread_mutex_lock(&e->lock);
+    count_busy(e, now, now);
+    e->running--;
+    e->recent_runs = RATE_MEMORY * e->recent_runs + 1;
+    e->recent_s = RATE_MEMORY * e->recent_s + e->totals.sum.wall_s - e->busy_s;
+    e->busy_s = e->totals.sum.wall_s;
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -177,13 +190,17 @@ static void *work(void *arg)
     engine *e = s->e;
     job *j;
     while ((j = queue_pop(e->q, s->number))) {
-        count_running(e, true);
+        count_begun(e);
         bool done = run(s, j);
-        count_running(e, false);
+        count_ended(e);
         /* The spooled file is of no use any more, and the reply may be long in going out. */
         upload_close(&j->upload);
-        log_event(LOG_INFO, done ? "done" : "cancelled", "id=%s audio_s=%.2f queue_s=%.3f run_s=%.3f", j->id,
-                  j->audio_s, j->started_at - j->queued_at, clock_now_s() - j->started_at);
+        log_event(LOG_INFO,
+                  done      ? "done"
+                  : j->late ? "late"
+                            : "cancelled",
+                  "id=%s audio_s=%.2f queue_s=%.3f run_s=%.3f", j->id, j->audio_s, j->started_at - j->queued_at,
+                  clock_now_s() - j->started_at);
         queue_finish(e->q, s->number, done);
     }
     return NULL;
@@ -251,10 +268,10 @@ void engine_get_totals(engine *e, engine_totals *out)
     pthread_mutex_unlock(&e->lock);
 }
 
-unsigned engine_retry_after(engine *e)
+unsigned engine_retry_after(engine *e, size_t recordings)
 {
     pthread_mutex_lock(&e->lock);
-    double runs = (double)e->runs, s = runs > 0 ? e->run_s / runs / (double)e->n_slots : 1;
+    double each_s = e->recent_runs > 0 ? e->recent_s / e->recent_runs : 1, s = ceil(each_s * (double)recordings);
     pthread_mutex_unlock(&e->lock);
-    return s < 1 ? 1 : s > 60 ? 60 : (unsigned)ceil(s);
+    return s < 1 ? 1 : s > RETRY_MOST_S ? RETRY_MOST_S : (unsigned)s;
 }

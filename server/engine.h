@@ -39,7 +39,7 @@ void engine_add_stream(engine *e, const sotto_counts *counts, const uint64_t tou
 void engine_touch(uint64_t most[SOTTO_PART_COUNT], const uint64_t touched[SOTTO_PART_COUNT]);
 
 void engine_get_totals(engine *e, engine_totals *out);
-/* Seconds after which a refused client may well get a place. */
-unsigned engine_retry_after(engine *e);
+/* Seconds in which so many recordings get done, by the rate of the last ones; 1 to 600. */
+unsigned engine_retry_after(engine *e, size_t recordings);
 
 #endif

@@ -17,9 +17,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "access.h"
 #include "handshake.h"
 #include "log.h"
 #include "route.h"
+#include "tls.h"
 
 enum {
     CONNECTION_BYTES = 128 << 10, /* each connection's memory: headers, and what is read of a body at a time */
@@ -39,7 +41,8 @@ typedef struct exchange {
     http *h;
     struct MHD_Connection *connection;
     char id[65];
-    const char *method; /* static */
+    char client[ACCESS_CLIENT_BYTES]; /* whose key it is, else the address */
+    const char *method;               /* static */
     const route *route;
     char *tail;
     struct MHD_PostProcessor *form; /* reads the multipart body */
@@ -66,7 +69,10 @@ static void refuse(exchange *x, const api_error *e)
 {
     if (x->has_reply) return;
     reply_error(&x->reply, e);
-    if (e->status == 503) x->reply.retry_after = engine_retry_after(x->h->s->engine);
+    if (e->status == 503) x->reply.retry_after = engine_retry_after(x->h->s->engine, 1);
+    /* One of its own is done when each client has had a turn. */
+    if (e->status == 429) x->reply.retry_after = engine_retry_after(x->h->s->engine, queue_clients(x->h->s->queue));
+    x->reply.authenticate = e->status == 401;
     x->has_reply = true;
 }
 
@@ -87,6 +93,7 @@ static enum MHD_Result send_reply(exchange *x)
         snprintf(number, sizeof number, "%u", r->retry_after);
         MHD_add_response_header(response, "Retry-After", number);
     }
+    if (r->authenticate) MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"sotto\"");
     if (r->upgrade) {
         MHD_add_response_header(response, "Upgrade", "websocket");
         MHD_add_response_header(response, "Sec-WebSocket-Version", "13");
@@ -104,6 +111,15 @@ static int socket_of(struct MHD_Connection *connection)
     return info ? info->connect_fd : -1;
 }
 
+/* Writes past the library, in whose place in the stream we are; false when not all of it fits. */
+static bool send_raw(exchange *x, const void *bytes, size_t n, bool more)
+{
+    const union MHD_ConnectionInfo *tls = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    int fd = socket_of(x->connection);
+    if (x->h->s->config->tls_cert) return tls && tls_send(tls->tls_session, bytes, n);
+    return fd >= 0 && send(fd, bytes, n, MSG_NOSIGNAL | (more ? MSG_MORE : 0)) == (ssize_t)n;
+}
+
 /* The library takes a response before a body or after it, not in its middle. Where the rest of a body may be endless,
  * the reply is written straight to the socket, into whose send buffer it fits, and the connection ends. */
 static enum MHD_Result send_in_mid_body(exchange *x)
@@ -116,11 +132,10 @@ static enum MHD_Result send_in_mid_body(exchange *x)
                      "%s%s%s%sConnection: close\r\n\r\n",
                      r->status, MHD_get_reason_phrase_for(r->status), r->content_type, r->len, x->id, retry,
                      r->allow ? "Allow: " : "", r->allow ? r->allow : "", r->allow ? "\r\n" : "");
-    int fd = socket_of(x->connection);
     x->status = r->status;
     x->linger = x->raw_sent = true;
-    if (fd >= 0 && n > 0 && (size_t)n < sizeof head && send(fd, head, (size_t)n, MSG_NOSIGNAL | MSG_MORE) == n &&
-        r->body && send(fd, r->body, r->len, MSG_NOSIGNAL) == (ssize_t)r->len)
+    if (n > 0 && (size_t)n < sizeof head && r->body && send_raw(x, head, (size_t)n, true) &&
+        send_raw(x, r->body, r->len, false))
         return MHD_NO;
     x->linger = false;
     return MHD_NO;
@@ -164,6 +179,10 @@ static void refuse_full(exchange *x, queue_result why)
     const server *s = x->h->s;
     if (why == QUEUE_CLOSED || atomic_load(&s->draining))
         api_error_set(&e, 503, NULL, "shutting_down", "The server is shutting down; try again");
+    else if (why == QUEUE_CLIENT_FULL)
+        api_error_set(&e, 429, NULL, "rate_limit_exceeded",
+                      "You have %zu transcriptions waiting or running, the most for one client; try again later",
+                      (size_t)s->config->per_client);
     else
         api_error_set(&e, 503, NULL, "queue_full", "The queue is full (%zu requests wait); try again later",
                       (size_t)s->config->queue);
@@ -182,7 +201,7 @@ static void begin_post(exchange *x)
     api_error e;
     uint64_t length;
     const char *type = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Type");
-    queue_result room = queue_look(s->queue);
+    queue_result room = queue_look(s->queue, x->client);
     if (atomic_load(&s->draining) || room != QUEUE_OK) {
         refuse_full(x, room);
         return;
@@ -203,16 +222,32 @@ static void begin_post(exchange *x)
         refuse(x, &e);
         return;
     }
-    if ((x->job = job_create(x->id))) return;
+    if ((x->job = job_create(x->id, x->client))) return;
     api_error_set(&e, 500, NULL, NULL, "out of memory");
     refuse(x, &e);
+}
+
+static const char *header(exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+/* Where there are API keys, only open routes are for those without; not even a 404 tells them what there is. */
+static bool may_enter(exchange *x, api_error *e)
+{
+    const access_headers h = {.authorization = header(x, "Authorization"),
+                              .protocols = header(x, "Upgrade") ? header(x, "Sec-WebSocket-Protocol") : NULL};
+    const union MHD_ConnectionInfo *from = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (!(x->route && x->route->open) && !access_check(x->h->s->keys, &h, x->client, e)) return false;
+    if (!*x->client) access_address(from ? from->client_addr : NULL, x->client);
+    return true;
 }
 
 static exchange *begin(http *h, struct MHD_Connection *connection, const char *method, const char *url)
 {
     exchange *x = calloc(1, sizeof *x);
     const char *tail, *allow;
-    api_error e;
+    api_error e, denied;
     if (!x) return NULL;
     atomic_fetch_add(&h->busy, 1);
     x->h = h;
@@ -221,7 +256,9 @@ static exchange *begin(http *h, struct MHD_Connection *connection, const char *m
     x->method = strcmp(method, "POST") == 0 ? "POST" : strcmp(method, "GET") == 0 ? "GET" : "other";
     choose_id(x);
     x->route = route_find(method, url, &tail, &allow, &e);
-    if (!x->route) {
+    if (!may_enter(x, &denied)) {
+        refuse(x, &denied);
+    } else if (!x->route) {
         refuse(x, &e);
         x->reply.allow = allow;
     } else if (x->route->check) {
@@ -332,7 +369,10 @@ static enum MHD_Result on_query_pair(void *cls, enum MHD_ValueKind kind, const c
 static enum MHD_Result send_upgrade(exchange *x)
 {
     struct MHD_Response *response = MHD_create_response_for_upgrade(on_upgraded, x);
+    char protocol[ACCESS_PROTOCOL_BYTES];
     if (!response) return MHD_NO;
+    access_protocol(header(x, "Sec-WebSocket-Protocol"), protocol);
+    if (*protocol) MHD_add_response_header(response, "Sec-WebSocket-Protocol", protocol);
     MHD_add_response_header(response, "Upgrade", "websocket");
     MHD_add_response_header(response, "Sec-WebSocket-Accept", x->accept);
     MHD_add_response_header(response, "X-Request-Id", x->id);
@@ -340,11 +380,6 @@ static enum MHD_Result send_upgrade(exchange *x)
     enum MHD_Result result = MHD_queue_response(x->connection, MHD_HTTP_SWITCHING_PROTOCOLS, response);
     MHD_destroy_response(response);
     return result;
-}
-
-static const char *header(exchange *x, const char *name)
-{
-    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
 /* On any thread: the event loop takes it from here. */
@@ -426,6 +461,7 @@ static bool submit(exchange *x)
     j->client_fd = socket_of(x->connection);
     j->on_done = on_job_done;
     j->user = x->connection;
+    if (s->config->request_timeout > 0) j->deadline = clock_now_s() + s->config->request_timeout;
     /* Suspended first: the job may be done before queue_push returns. */
     MHD_suspend_connection(x->connection);
     uint64_t bytes = j->upload.size; /* the engine closes the upload when it is done with it */
@@ -442,14 +478,25 @@ static bool submit(exchange *x)
     return true;
 }
 
+static void refuse_late(exchange *x)
+{
+    api_error e;
+    api_error_set(&e, 504, NULL, "request_timeout", "The transcription was not done within %g s",
+                  x->h->s->config->request_timeout);
+    refuse(x, &e);
+}
+
 static enum MHD_Result finish(exchange *x)
 {
     server *s = x->h->s;
     if (x->live) return upgrade(x);
     if (x->route && x->route->live && !x->has_reply) return open_live(x) ? MHD_YES : send_reply(x);
     if (x->submitted && !x->has_reply) {
-        if (x->job->reply.status == 0 && !atomic_load(&s->draining)) return MHD_NO; /* the client left */
-        if (x->job->reply.status == 0) {
+        if (x->job->reply.status == 0 && x->job->late) {
+            refuse_late(x);
+        } else if (x->job->reply.status == 0 && !atomic_load(&s->draining)) {
+            return MHD_NO; /* the client left */
+        } else if (x->job->reply.status == 0) {
             refuse_full(x, QUEUE_CLOSED);
         } else {
             x->reply = x->job->reply;
@@ -498,8 +545,9 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     *state = NULL;
     /* A second handle on the socket outlives the library's close. */
     if (x->linger) watch_linger(h->s->watch, fcntl(socket_of(connection), F_DUPFD_CLOEXEC, 0));
-    log_event(LOG_INFO, "request", "id=%s method=%s route=%s status=%u bytes=%llu seconds=%.3f%s", x->id, x->method,
-              x->route ? x->route->path : "none", x->status, (unsigned long long)x->received, clock_now_s() - x->began,
+    log_event(LOG_INFO, "request", "id=%s client=%s method=%s route=%s status=%u bytes=%llu seconds=%.3f%s", x->id,
+              *x->client ? x->client : "-", x->method, x->route ? x->route->path : "none", x->status,
+              (unsigned long long)x->received, clock_now_s() - x->began,
               why == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->raw_sent ? "" : " aborted=1");
     if (x->form) MHD_destroy_post_processor(x->form);
     job_release(x->job);
@@ -517,12 +565,20 @@ sotto_status http_start(http **out, server *s, sotto_error *err)
     if (!h) return options_fail(err, SOTTO_ENOMEM, "out of memory: http");
     h->s = s;
     atomic_init(&h->busy, 0);
-    h->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
-                         on_request, h, MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_NOTIFY_COMPLETED,
-                         on_completed, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config->max_connections,
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->config->idle_timeout,
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);
+    const bool tls = s->config->tls_cert;
+    if (tls && (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES ||
+                MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK2) != MHD_YES)) {
+        free(h);
+        return options_fail(err, SOTTO_EUNSUPPORTED, "--tls-cert: this machine's libmicrohttpd was built without TLS");
+    }
+    /* What stands behind the first END is not read. */
+    h->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | (tls ? MHD_USE_TLS : 0), 0, NULL,
+        NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)s->config->idle_timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+        tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, tls_priorities, MHD_OPTION_HTTPS_CERT_CALLBACK2,
+        tls_certificate(), MHD_OPTION_END);
     if (!h->daemon) {
         free(h);
         return options_fail(err, SOTTO_EIO, "the HTTP server could not be started on %s", s->url);

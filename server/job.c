@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-job *job_create(const char *id)
+job *job_create(const char *id, const char *client)
 {
     job *j = calloc(1, sizeof *j);
     if (!j) return NULL;
     atomic_init(&j->refs, 1);
     atomic_init(&j->cancelled, false);
     snprintf(j->id, sizeof j->id, "%s", id);
+    snprintf(j->client, sizeof j->client, "%s", client);
     j->client_fd = -1;
     form_init(&j->form);
     upload_init(&j->upload);

@@ -14,13 +14,19 @@
 
 typedef enum job_state { JOB_RECEIVED, JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_CANCELLED } job_state;
 
+enum { JOB_CLIENT_BYTES = 64 };
+
 typedef struct job job;
 struct job {
     atomic_int refs;
-    job_state state;       /* guarded by the queue's lock once pushed */
-    atomic_bool cancelled; /* asks a running job to end soon */
-    char id[72];           /* of the request */
-    form form;             /* options borrow its texts */
+    job_state state;               /* guarded by the queue's lock once pushed */
+    atomic_bool cancelled;         /* asks a running job to end soon */
+    bool gone, late;               /* the client hung up; `deadline` is over: why it was cancelled. The queue's lock */
+    char id[72];                   /* of the request */
+    char client[JOB_CLIENT_BYTES]; /* who shares the queue with others: a key's name or an address */
+    size_t lane;                   /* queue.c's */
+    double deadline;               /* by clock_now_s; 0 = none */
+    form form;                     /* options borrow its texts */
     upload upload;
     int client_fd;                       /* the waiting client's socket until on_done; -1 = nobody to watch */
     void (*on_done)(job *j, void *user); /* no lock held */
@@ -32,7 +38,7 @@ struct job {
 };
 
 /* One reference, the caller's. NULL when memory ran out. */
-job *job_create(const char *id);
+job *job_create(const char *id, const char *client);
 job *job_hold(job *j);
 void job_release(job *j);
 

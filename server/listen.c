@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -43,7 +44,17 @@ static int bind_one(const struct addrinfo *a)
     return -1;
 }
 
-sotto_status listen_open(int *fd, const char *address, char *url, size_t url_size, sotto_error *err)
+/* 127.0.0.0/8, also as IPv6 writes it, and ::1. */
+static bool is_loopback(const struct sockaddr_storage *a)
+{
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)a)->sin6_addr;
+    if (a->ss_family == AF_INET) return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return a->ss_family == AF_INET6 &&
+           (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET));
+}
+
+sotto_status listen_open(int *fd, const char *address, const char *scheme, char *url, size_t url_size, bool *is_local,
+                         sotto_error *err)
 {
     char host[256], port[8];
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
@@ -67,6 +78,7 @@ sotto_status listen_open(int *fd, const char *address, char *url, size_t url_siz
         *fd = -1;
         return options_fail(err, SOTTO_EIO, "cannot tell the address that %.100s was bound to", address);
     }
-    snprintf(url, url_size, bound.ss_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
+    *is_local = is_loopback(&bound);
+    snprintf(url, url_size, bound.ss_family == AF_INET6 ? "%s://[%s]:%s" : "%s://%s:%s", scheme, host, port);
     return SOTTO_OK;
 }

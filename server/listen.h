@@ -3,11 +3,14 @@
 #ifndef SOTTOD_LISTEN_H
 #define SOTTOD_LISTEN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "sotto.h"
 
-/* *fd listens, non-blocking. `url` gets the actual port. Errors name the address. */
-sotto_status listen_open(int *fd, const char *address, char *url, size_t url_size, sotto_error *err);
+/* *fd listens, non-blocking. `url` is made of `scheme` and the actual address; *is_local tells that only this machine
+ * can reach it (loopback). Errors name the address. */
+sotto_status listen_open(int *fd, const char *address, const char *scheme, char *url, size_t url_size, bool *is_local,
+                         sotto_error *err);
 
 #endif

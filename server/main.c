@@ -6,6 +6,7 @@
 #endif
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -23,28 +24,41 @@ static const option table[] = {
 
 /* A library may have threads of its own before main runs (OpenBLAS does), and the system may give them our signals: so
  * a handler, which does its work on whichever thread it lands, and not sigwait. */
-static sem_t stop_signals;
+static sem_t signals; /* as many as came */
+static atomic_int stops, reloads;
 
-static void on_stop_signal(int number)
+static void on_signal(int number)
 {
     int saved = errno;
-    (void)number;
-    sem_post(&stop_signals);
+    atomic_fetch_add(number == SIGHUP ? &reloads : &stops, 1);
+    sem_post(&signals);
     errno = saved;
 }
 
-static void catch_stop_signals(void)
+static void catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
-    sem_init(&stop_signals, 0, 0);
+    static const int caught[] = {SIGTERM, SIGINT, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sem_init(&signals, 0, 0);
     sigemptyset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) sigaction(caught[i], &action, NULL);
 }
 
-static void await_stop_signal(void)
+/* One that has come and was not seen yet? */
+static bool take_stop(void)
 {
-    while (sem_wait(&stop_signals) != 0 && errno == EINTR) continue;
+    if (atomic_load(&stops) == 0) return false;
+    atomic_fetch_sub(&stops, 1);
+    return true;
+}
+
+/* SIGHUP meanwhile: what can be read again is. */
+static void await_stop_signal(server *s)
+{
+    do {
+        while (sem_wait(&signals) != 0 && errno == EINTR) continue;
+        if (atomic_exchange(&reloads, 0) > 0) server_reload(s);
+    } while (!take_stop());
 }
 
 /* Has one come within 50 ms? */
@@ -54,7 +68,7 @@ static bool stop_signal_soon(void)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += 50000000;
     if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-    return sem_timedwait(&stop_signals, &until) == 0;
+    return sem_timedwait(&signals, &until) == 0 && take_stop();
 }
 
 /* Lets accepted requests finish, until time is up or a second signal comes. */
@@ -81,7 +95,7 @@ int main(int argc, char **argv)
     int status = options_main(&program, argc, argv);
     if (status >= 0) return status;
 
-    catch_stop_signals();
+    catch_signals();
     /* Writes fail, the process does not, when a client leaves or a file grows beyond ulimit -f. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
@@ -102,7 +116,7 @@ int main(int argc, char **argv)
     status = 1;
     if (server_start(&s, &c, &err) == SOTTO_OK) {
         fprintf(stderr, "READY %s model=%s load_s=%.3f\n", s.url, s.model_name, sotto_model_get_info(s.model)->load_s);
-        await_stop_signal();
+        await_stop_signal(&s);
         drain(&s, &c);
         size_t cut = server_stop(&s);
         log_event(LOG_INFO, "stop", "cut_short=%zu", cut);

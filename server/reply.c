@@ -48,7 +48,9 @@ json_t *reply_json_text(const char *text)
 
 void reply_error(reply *r, const api_error *e)
 {
-    const char *type = e->status >= 500 || e->status == 413 ? "server_error" : "invalid_request_error";
+    const char *type = e->status >= 500 || e->status == 413 ? "server_error"
+                       : e->status == 429                   ? "requests"
+                                                            : "invalid_request_error";
     json_t *param = e->param[0] ? reply_json_text(e->param) : json_null();
     json_t *code = e->code ? json_string(e->code) : json_null();
     reply_json(r, e->status,

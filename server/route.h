@@ -13,6 +13,7 @@ typedef struct query_pair {
 typedef struct route {
     const char *method; /* "GET" (HEAD is answered too) or "POST" */
     const char *path;
+    bool open; /* to everyone, without an API key */
     bool tail; /* `path` is the beginning, what follows (not empty) is handed on */
     /* GET: answers at once, on the HTTP thread. */
     void (*answer)(server *s, const char *tail, reply *out);

@@ -14,4 +14,4 @@ static void answer(server *s, const char *tail, reply *out)
                          (json_int_t)s->config->live_streams, "uptime_s", (json_int_t)(time(NULL) - s->started)));
 }
 
-const route route_health = {.method = "GET", .path = "/health", .answer = answer};
+const route route_health = {.method = "GET", .path = "/health", .open = true, .answer = answer};

@@ -11,4 +11,4 @@ static void answer(server *s, const char *tail, reply *out)
     reply_own(out, 200, reply_type_html, (char *)(uintptr_t)page_captions, page_captions_size, keep);
 }
 
-const route route_page = {.method = "GET", .path = "/captions", .answer = answer};
+const route route_page = {.method = "GET", .path = "/captions", .open = true, .answer = answer};

@@ -9,6 +9,8 @@
 
 #include "http.h"
 #include "listen.h"
+#include "log.h"
+#include "tls.h"
 
 /* "models/tiny.en/" -> "tiny.en"; a model's main file is called after its directory. */
 static void name_model(server *s, const char *path)
@@ -65,14 +67,30 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
     const char *tmp = getenv("TMPDIR");
     upload probe;
     sotto_status st;
+    bool is_local;
     *s = (server){.config = c, .listener = -1, .started = time(NULL)};
     s->spool = c->spool ? c->spool : tmp && *tmp ? tmp : "/tmp";
     upload_init(&probe);
     if ((st = upload_open(&probe, s->spool, NULL, err)) != SOTTO_OK) return st;
     upload_close(&probe);
-    if ((st = listen_open(&s->listener, c->listen, s->url, sizeof s->url, err)) != SOTTO_OK) return st;
+    if (!c->tls_cert != !c->tls_key)
+        return options_fail(err, SOTTO_EINVAL, "--tls-cert and --tls-key belong together; --tls-%s is missing",
+                            c->tls_cert ? "key" : "cert");
+    if (c->tls_cert && (st = tls_open(c->tls_cert, c->tls_key, err)) != SOTTO_OK) return st;
+    if (c->api_key_file && (st = keys_open(&s->keys, c->api_key_file, err)) != SOTTO_OK) return st;
+    if ((st = listen_open(&s->listener, c->listen, c->tls_cert ? "https" : "http", s->url, sizeof s->url, &is_local,
+                          err)) != SOTTO_OK)
+        goto fail;
+    if (!is_local && !s->keys && !c->insecure) {
+        st =
+            options_fail(err, SOTTO_EINVAL,
+                         "--listen %.100s reaches beyond this machine: say --api-key-file FILE, or --insecure to serve "
+                         "everyone",
+                         c->listen);
+        goto fail;
+    }
     if ((st = load(s, err)) != SOTTO_OK) goto fail;
-    if (!(s->queue = queue_create((size_t)c->queue, (size_t)c->slots))) {
+    if (!(s->queue = queue_create((size_t)c->queue, (size_t)c->per_client, (size_t)c->slots))) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->queue);
         goto fail;
     }
@@ -89,6 +107,30 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
 fail:
     server_stop(s);
     return st;
+}
+
+static void reload_certificate(const server *s)
+{
+    sotto_error err;
+    char quoted[600];
+    if (!s->config->tls_cert) return;
+    if (tls_reload(&err) == SOTTO_OK)
+        log_event(LOG_INFO, "reload", "certificate=new");
+    else
+        log_event(LOG_ERROR, "reload", "certificate=kept error=%s", log_quote(quoted, sizeof quoted, err.message));
+}
+
+void server_reload(server *s)
+{
+    sotto_error err;
+    char quoted[600];
+    reload_certificate(s);
+    if (!s->keys)
+        log_event(LOG_INFO, "reload", "keys=none");
+    else if (keys_reload(s->keys, &err) == SOTTO_OK)
+        log_event(LOG_INFO, "reload", "keys=%zu", keys_count(s->keys));
+    else
+        log_event(LOG_ERROR, "reload", "keys=kept error=%s", log_quote(quoted, sizeof quoted, err.message));
 }
 
 void server_drain(server *s)
@@ -120,6 +162,8 @@ size_t server_stop(server *s)
     lives_free(s->lives);
     engine_free(s->engine);
     queue_free(s->queue);
+    keys_free(s->keys);
+    tls_close();
     sotto_model_free(s->model);
     free(s->vad_path);
     *s = (server){.listener = -1};

@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "engine.h"
+#include "keys.h"
 #include "live.h"
 #include "queue.h"
 #include "watch.h"
@@ -21,6 +22,7 @@ typedef struct server {
     char model_name[128];
     char *vad_path;
     time_t started;
+    keys *keys; /* NULL: everyone may use the daemon */
     queue *queue;
     engine *engine;
     lives *lives;
@@ -33,6 +35,10 @@ typedef struct server {
 
 /* Loads the model, binds and starts answering. On failure everything is undone. `c` must outlive the server. */
 sotto_status server_start(server *s, const config *c, sotto_error *err);
+
+/* Reads again what may change while the daemon runs, the API keys and the certificate; what cannot be read stays as it was, and the log
+ * tells. */
+void server_reload(server *s);
 
 /* Takes nothing new; returns at once. */
 void server_drain(server *s);

@@ -13,7 +13,7 @@
 
 #include "options.h"
 
-enum { LINGERING = 64, SWEEP_MS = 100, READ_BYTES = 64 << 10, READS_A_TURN = 64 };
+enum { LINGERING = 64, SWEEP_MS = 20, READ_BYTES = 64 << 10, READS_A_TURN = 64 };
 static const double LINGER_S = 30, LINGER_IDLE_S = 5;
 
 struct watch {

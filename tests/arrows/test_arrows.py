@@ -49,6 +49,7 @@ ONLY = {
     r"soxr\.h": "src/audio/resample.c",
     r"lib(av\w+|swresample)/.*": "src/audio/decode_ffmpeg.c",
     r"microhttpd\.h": "server/http.c",
+    r"gnutls/.*": "server/tls.c",
     r"wslay/.*": "common/websocket.c",
     r"nettle/.*": "common/websocket_key.c",
     r"portaudio\.h": "client/mic.c",

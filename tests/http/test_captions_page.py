@@ -106,6 +106,18 @@ class Page(unittest.TestCase):
             page.open(self.d.url + "/captions?language=de&autostart=1")
             page.wait_for(f"{NOTE}.includes('English only')")
 
+    def test_a_key_behind_the_address(self):
+        keys = Path(self.folder.name) / "keys"
+        keys.write_text("sk-page page\n")
+        with Daemon("--api-key-file", keys) as d:
+            with Chromium(self.recording) as page:
+                page.open(d.url + "/captions?obs=1#api_key=sk-other")
+                page.wait_for(f"{NOTE}.includes('none of this server')")
+            with Chromium(self.recording) as page:
+                page.open(d.url + "/captions?obs=1#api_key=sk-page")
+                page.wait_for(f"{TEXT}.includes('fellow')", 60)
+            self.assertNotIn("sk-", d.log)
+
     def test_daemon_comes_back(self):
         with Chromium(self.recording) as page:
             with Daemon() as d:
