@@ -282,6 +282,8 @@ typedef struct sotto_progress {
     double total_s;                /* audio in all, seconds */
     const sotto_segment *segments; /* finished since the last call; valid during the call only */
     size_t n_segments;
+    const char *text; /* what the result's text has more with them, "" for nothing: joined over all calls they are its
+                         beginning. White space or half a character at the end waits for what follows. */
 } sotto_progress;
 
 /* Decoding options, named and defaulted as in openai-whisper's transcribe(). NAN switches a threshold off. */
@@ -326,6 +328,8 @@ typedef struct sotto_options {
                              are cut where nobody speaks and their parts transcribed side by side, each without the
                              text before it; NULL = window after window, as openai-whisper does */
     bool sequential;      /* window after window all the same */
+    bool early_segments;  /* transcribe the first of those parts before the others are begun, for on_progress to have
+                             segments soon; the result is the same */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);

@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "options.h"
+#include "stream.h"
 
 /* A thread and its session. */
 struct slot {
@@ -36,9 +37,8 @@ struct engine {
 
 static bool keep_going(const sotto_progress *progress, void *user)
 {
-    const job *j = user;
-    (void)progress;
-    return !atomic_load(&j->cancelled);
+    job *j = user;
+    return !atomic_load(&j->cancelled) && (!j->events || stream_progress(j, progress));
 }
 
 static void release_string(void *body) { sotto_string_free(body); }
@@ -63,7 +63,7 @@ static void reply_failure(job *j, sotto_error *err)
         log_event(LOG_ERROR, "engine", "id=%s error=%s", j->id, log_quote(quoted, sizeof quoted, err->message));
         api_error_set(&e, 500, NULL, NULL, "The recording could not be processed");
     }
-    reply_error(&j->reply, &e);
+    if (!stream_failed(j, &e)) reply_error(&j->reply, &e);
 }
 
 void engine_touch(uint64_t most[SOTTO_PART_COUNT], const uint64_t touched[SOTTO_PART_COUNT])
@@ -138,6 +138,15 @@ static sotto_status open_session(struct slot *s, sotto_error *err)
     return st;
 }
 
+/* The run was cancelled, by the client who left, by a reader too slow, or by the end of the server. */
+static void end_stream(job *j)
+{
+    api_error e;
+    api_error_set(&e, 503, NULL, "cancelled", "The transcription was cancelled: the server is shutting down, or its "
+                                              "events were read too slowly");
+    stream_failed(j, &e);
+}
+
 /* False when the job was cancelled and has no reply. */
 static bool run(struct slot *s, job *j)
 {
@@ -155,6 +164,7 @@ static bool run(struct slot *s, job *j)
     if (st == SOTTO_OK) {
         add_counts(e, result);
         j->audio_s = result->duration_s;
+        if (j->events) return stream_done(j, result, e->model);
         st = sotto_result_write(result, e->model, j->form.format, &j->form.write, &body, &err);
     }
     if (st == SOTTO_OK) {
@@ -179,6 +189,7 @@ static void *work(void *arg)
     while ((j = queue_pop(e->q, s->number))) {
         count_running(e, true);
         bool done = run(s, j);
+        if (!done && j->events) end_stream(j);
         count_running(e, false);
         /* The spooled file is of no use any more, and the reply may be long in going out. */
         upload_close(&j->upload);

@@ -216,9 +216,8 @@ static bool apply_rule(form *f, const field_rule *rule, const form_field *field,
         if (!options_parse_flag(value, &flag))
             return api_error_set(e, 400, "stream", "invalid_value", "stream is \"%.100s\", but should be true or false",
                                  value);
-        if (!flag) return true;
-        return api_error_set(e, 400, "stream", "unsupported_parameter",
-                             "stream=true is not supported here; leave it out to get the whole transcript at once");
+        f->stream = flag;
+        return true;
     case USE_CHUNKING:
         /* "auto" leaves the choice to the server, whose choice is the reference's windows. */
         if (!field->list && (strcmp(value, "auto") == 0 || is_null_word(value))) return true;
@@ -275,6 +274,7 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
     sotto_options_default(&f->options);
     sotto_write_options_default(&f->write);
     f->format = SOTTO_FORMAT_JSON;
+    f->stream = false;
     f->options.task = facts->task;
     for (size_t i = 0; i < f->n; i++)
         if (!apply_field(f, &f->fields[i], facts, &g, &increment_given, e)) return false;
@@ -283,6 +283,10 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
         return api_error_set(e, 400, "timestamp_granularities", "invalid_value",
                              "timestamp_granularities needs response_format verbose_json, srt or vtt, not %s",
                              sotto_format_name(f->format));
+    if (f->stream && f->format != SOTTO_FORMAT_JSON && f->format != SOTTO_FORMAT_TEXT)
+        return api_error_set(e, 400, "stream", "invalid_value",
+                             "stream=true needs response_format json or text, not %s", sotto_format_name(f->format));
+    f->options.early_segments = f->stream;
     if (g.word) f->options.word_timestamps = true;
     f->write.segments = true;
     f->write.words = g.word || (f->options.word_timestamps && f->format == SOTTO_FORMAT_VERBOSE_JSON);

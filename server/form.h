@@ -26,6 +26,7 @@ typedef struct form {
     sotto_options options;
     sotto_format format;
     sotto_write_options write;
+    bool stream; /* answer with events */
 } form;
 
 /* What the fields are checked against. */

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "events.h"
 #include "form.h"
 #include "reply.h"
 #include "upload.h"
@@ -22,7 +23,10 @@ struct job {
     char id[72];           /* of the request */
     form form;             /* options borrow its texts */
     upload upload;
+    events *events; /* of a stream, else NULL: its reply is them, once one is there */
+    size_t told;    /* bytes of text in them; the engine's thread only */
     int client_fd;                       /* the waiting client's socket until on_done; -1 = nobody to watch */
+    bool owns_fd;                        /* a handle of the job's own, as a stream's connection may end before it */
     void (*on_done)(job *j, void *user); /* no lock held */
     void *user;
     job *next_ended; /* queue.c's */

@@ -118,12 +118,15 @@ static sotto_status report_progress(run *r, sotto_error *err)
 {
     size_t n, done = r->seek < r->content_frames ? r->seek : r->content_frames;
     const sotto_segment *segments = sotto__transcript_segments(r->transcript, &n);
+    if (!r->o->on_progress) return SOTTO_OK;
     sotto_progress progress = {.done_s = (double)done / SOTTO__FRAMES_PER_SECOND,
                                .total_s = (double)sotto__features_samples(r->features) / SOTTO__SAMPLE_RATE,
                                .segments = n > r->n_reported ? segments + r->n_reported : NULL,
                                .n_segments = n - r->n_reported};
+    sotto_status st = sotto__transcript_tell(r->transcript, r->tokenizer, &progress.text, err);
+    if (st != SOTTO_OK) return st;
     r->n_reported = n;
-    if (r->o->on_progress && !r->o->on_progress(&progress, r->o->user))
+    if (!r->o->on_progress(&progress, r->o->user))
         return sotto__fail(err, SOTTO_ECANCELLED, "transcription cancelled by on_progress");
     return SOTTO_OK;
 }

@@ -83,7 +83,6 @@ class Transcriptions(Client):
             {"response_format": "diarized_json"},
             {"language": "xx"},
             {"temperature": 3},
-            {"stream": True},
             {"include": ["logprobs"]},
             {"chunking_strategy": {"type": "server_vad"}},
             {"timestamp_granularities": ["word"]},

@@ -349,7 +349,7 @@ class BadRequests(Shared):
             ("language", "de"),
             ("response_format", "xml"),
             ("response_format", "diarized_json"),
-            ("stream", "true"),
+            ("stream", "perhaps"),
             ("include[]", "logprobs"),
             ("beam_size", "1000"),
             ("chunking_strategy[type]", "server_vad"),

@@ -172,8 +172,12 @@ static void test_fields_of_openai_that_are_not_here(void **state)
     api_error e;
     (void)state;
     ACCEPT(&english, "stream", "false", "chunking_strategy", "auto", "user", "me", "response_format", "text");
+    assert_false(f.stream || f.options.early_segments);
     form_free(&f);
-    REFUSE(&english, 400, "stream", "stream", "true");
+    ACCEPT(&english, "stream", "true", "response_format", "text");
+    assert_true(f.stream && f.options.early_segments);
+    form_free(&f);
+    REFUSE(&english, 400, "stream", "stream", "true", "response_format", "srt");
     REFUSE(&english, 400, "stream", "stream", "perhaps");
     REFUSE(&english, 400, "include", "include[]", "logprobs");
     REFUSE(&english, 400, "chunking_strategy", "chunking_strategy[type]", "server_vad");
