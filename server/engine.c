@@ -156,6 +156,7 @@ static bool run(struct slot *s, job *j)
     char *body = NULL;
     j->form.options.on_progress = keep_going;
     j->form.options.user = j;
+    j->model = e->model;
     j->form.options.vad_path = e->vad_path;
     sotto_status st = open_session(s, &err);
     /* A cancellation meant for the slot's job before cannot end this one: the sweep asks for it under the queue's lock,
@@ -164,7 +165,7 @@ static bool run(struct slot *s, job *j)
     if (st == SOTTO_OK) {
         add_counts(e, result);
         j->audio_s = result->duration_s;
-        if (j->events) return stream_done(j, result, e->model);
+        if (j->events) return stream_done(j, result);
         st = sotto_result_write(result, e->model, j->form.format, &j->form.write, &body, &err);
     }
     if (st == SOTTO_OK) {

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ typedef enum field_use {
     USE_GRANULARITIES,
     USE_STREAM,
     USE_CHUNKING,
+    USE_INCLUDE,
     USE_IGNORE, /* cannot change the text */
     USE_REFUSE  /* would change the text or its shape, and is not done here */
 } field_use;
@@ -32,7 +34,7 @@ static const field_rule rules[] = {
     {"stream", USE_STREAM},
     {"chunking_strategy", USE_CHUNKING},
     {"user", USE_IGNORE},
-    {"include", USE_REFUSE},
+    {"include", USE_INCLUDE},
     {"languages", USE_REFUSE},
     {"keywords", USE_REFUSE},
     {"known_speaker_names", USE_REFUSE},
@@ -89,7 +91,9 @@ static bool field_add(form *f, const char *name, api_error *e)
             free(base);
             return api_error_set(e, 400, name, NULL, "field \"%.100s\" is there twice", name);
         }
-    f->fields[f->n++] = (form_field){.name = base, .list = name[n] != '\0'};
+    form_field *field = &f->fields[f->n++];
+    *field = (form_field){.name = base, .list = name[n] != '\0'};
+    if (field->list) snprintf(field->key, sizeof field->key, "%.*s", (int)strlen(name + n) - 2, name + n + 1);
     return true;
 }
 
@@ -98,7 +102,9 @@ static bool is_empty_begun(const form *f, const char *name)
 {
     const form_field *last = f->n ? &f->fields[f->n - 1] : NULL;
     size_t n = base_length(name);
-    return last && last->len == 0 && strlen(last->name) == n && strncmp(last->name, name, n) == 0;
+    size_t n_key = strlen(last ? last->key : "");
+    return last && last->len == 0 && strlen(last->name) == n && strncmp(last->name, name, n) == 0 &&
+           (!n_key || strncmp(name + n + 1, last->key, n_key) == 0);
 }
 
 bool form_append(form *f, const char *name, uint64_t offset, const char *data, size_t n, api_error *e)
@@ -194,8 +200,6 @@ static bool granularity_add(granularities *g, const form_field *field, api_error
 /* ---- checks -------------------------------------------------------------------------------------------------------
  */
 
-static bool is_null_word(const char *value) { return strcmp(value, "null") == 0; }
-
 static bool apply_rule(form *f, const field_rule *rule, const form_field *field, const form_facts *facts,
                        granularities *g, api_error *e)
 {
@@ -219,10 +223,13 @@ static bool apply_rule(form *f, const field_rule *rule, const form_field *field,
         f->stream = flag;
         return true;
     case USE_CHUNKING:
-        /* "auto" leaves the choice to the server, whose choice is the reference's windows. */
-        if (!field->list && (strcmp(value, "auto") == 0 || is_null_word(value))) return true;
-        return api_error_set(e, 400, "chunking_strategy", "unsupported_parameter",
-                             "chunking_strategy can only be \"auto\" here");
+        return chunking_add(&f->chunking, field->list ? field->key : NULL, value, e);
+    case USE_INCLUDE:
+        if (strcmp(value, "logprobs") != 0)
+            return api_error_set(e, 400, "include", "invalid_value",
+                                 "include has \"%.100s\", but should be \"logprobs\"", value);
+        f->write.logprobs = true;
+        return true;
     case USE_IGNORE:
         return true;
     case USE_REFUSE:
@@ -275,6 +282,7 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
     sotto_write_options_default(&f->write);
     f->format = SOTTO_FORMAT_JSON;
     f->stream = false;
+    f->chunking = (chunking){0};
     f->options.task = facts->task;
     for (size_t i = 0; i < f->n; i++)
         if (!apply_field(f, &f->fields[i], facts, &g, &increment_given, e)) return false;
@@ -287,8 +295,12 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
         return api_error_set(e, 400, "stream", "invalid_value",
                              "stream=true needs response_format json or text, not %s", sotto_format_name(f->format));
     f->options.early_segments = f->stream;
+    if (f->write.logprobs && f->format != SOTTO_FORMAT_JSON)
+        return api_error_set(e, 400, "include", "invalid_value", "include logprobs needs response_format json, not %s",
+                             sotto_format_name(f->format));
+    if (!chunking_settle(&f->chunking, &f->options, e)) return false;
     if (g.word) f->options.word_timestamps = true;
-    f->write.segments = true;
+    f->write.segments = g.segment || !g.word;
     f->write.words = g.word || (f->options.word_timestamps && f->format == SOTTO_FORMAT_VERBOSE_JSON);
     if (!isnan(f->options.hallucination_silence_threshold) && !f->options.word_timestamps)
         return api_error_set(e, 400, "hallucination_silence_threshold", "invalid_value",

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "chunking.h"
 #include "reply.h"
 #include "sotto.h"
 
@@ -14,6 +15,7 @@ enum { FORM_VALUE_BYTES = 64 << 10, FORM_TOTAL_BYTES = 1 << 20, FORM_FIELDS = 64
 typedef struct form_field {
     char *name;  /* without its "[]" or "[0]" */
     bool list;   /* had one */
+    char key[32]; /* what was in it: "type" of "chunking_strategy[type]" */
     char *value; /* NUL-terminated */
     size_t len;
 } form_field;
@@ -26,6 +28,7 @@ typedef struct form {
     sotto_options options;
     sotto_format format;
     sotto_write_options write;
+    chunking chunking;
     bool stream; /* answer with events */
 } form;
 

@@ -32,6 +32,7 @@ void job_release(job *j)
     form_free(&j->form);
     upload_close(&j->upload);
     events_free(j->events);
+    json_decref(j->logprobs);
     if (j->owns_fd && j->client_fd >= 0) close(j->client_fd);
     reply_free(&j->reply);
     free(j);

@@ -11,7 +11,7 @@
 /* False when the reader is too far behind or memory ran out: the run should be cancelled. */
 bool stream_progress(job *j, const sotto_progress *progress);
 /* The last events of a run that went well. False and nothing said as above. */
-bool stream_done(job *j, const sotto_result *result, sotto_model *model);
+bool stream_done(job *j, const sotto_result *result);
 /* An error, if the stream has begun; false when it has not, and an ordinary reply is to be made. */
 bool stream_failed(job *j, const api_error *e);
 

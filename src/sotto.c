@@ -62,6 +62,9 @@ void sotto_options_default(sotto_options *o)
         .max_initial_timestamp = 1.0,
         .suppress_blank = true,
         .tail_stride = 0,
+        .vad_threshold = 0.5,
+        .vad_min_silence_ms = 100,
+        .vad_speech_pad_ms = 30,
     };
 }
 
@@ -163,8 +166,8 @@ static sotto_status open_listener(sotto_session *s, listener *l, const sotto_opt
 }
 
 /* The recording's parts, *n of them; 0 when there is no speech. */
-static sotto_status find_parts(const listener *l, const sotto__features *f, sotto__part **out, size_t *n,
-                               sotto_error *err)
+static sotto_status find_parts(const listener *l, const sotto__features *f, const sotto_options *o, sotto__part **out,
+                               size_t *n, sotto_error *err)
 {
     const size_t frames = sotto__features_frames(f);
     sotto__vad_options vad;
@@ -178,6 +181,9 @@ static sotto_status find_parts(const listener *l, const sotto__features *f, sott
     const float *p = sotto__vad_track_probabilities(l->track, &chunk_count);
     const uint64_t samples = sotto__vad_track_samples(l->track);
     sotto__vad_options_default(&vad);
+    vad.threshold = o->vad_threshold;
+    vad.min_silence_duration_ms = o->vad_min_silence_ms;
+    vad.speech_pad_ms = o->vad_speech_pad_ms;
     sotto__chunk_options_default(&how);
     if ((st = sotto__vad_spans(p, chunk_count, samples, &vad, &spans, err)) == SOTTO_OK &&
         (st = sotto__vad_chunks(&spans, p, chunk_count, samples, &how, &chunks, err)) == SOTTO_OK) {
@@ -202,7 +208,7 @@ static sotto_status transcribe_features(sotto_session *s, const sotto__features 
     size_t n;
     sotto_status st;
     if (!l->started) return sotto__transcribe(s->runtime, f, o, s->transcript, err);
-    if ((st = find_parts(l, f, &parts, &n, err)) != SOTTO_OK) return st;
+    if ((st = find_parts(l, f, o, &parts, &n, err)) != SOTTO_OK) return st;
     /* A recording that seems to hold no speech is still heard as a whole: the model decides. */
     if (n == 0)
         st = sotto__transcribe(s->runtime, f, o, s->transcript, err);

@@ -166,7 +166,8 @@ static sotto_status keep_drafts(run *r, const sotto__window_tokens *found, sotto
                                .no_speech_prob = found->no_speech_prob,
                                .drafts = &r->drafts,
                                .draft = s,
-                               .tokens = tokens};
+                               .tokens = tokens,
+                               .logprobs = found->logprobs + s->first};
         const char *stripped;
         size_t n_stripped;
         sotto_status st = draft_text(r, tokens, s->n, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Storage of segments. Each owns three blocks: text, tokens, and words followed by their texts. */
+ * Storage of segments. Each owns four blocks: text, tokens, their log-probabilities, and words followed by their texts. */
 #include "text/transcript.h"
 #include "base/error.h"
 #include "token/tokenizer.h"
@@ -32,11 +32,12 @@ sotto_status sotto__transcript_create(sotto__transcript **out, sotto_error *err)
 
 static void free_segment(sotto_segment *s)
 {
-    void *blocks[3];
+    void *blocks[4];
     memcpy(&blocks[0], &s->text, sizeof s->text); /* const only for those who read the transcript */
     memcpy(&blocks[1], &s->tokens, sizeof s->tokens);
     memcpy(&blocks[2], &s->words, sizeof s->words);
-    for (size_t i = 0; i < 3; i++) free(blocks[i]);
+    memcpy(&blocks[3], &s->token_logprobs, sizeof s->token_logprobs);
+    for (size_t i = 0; i < 4; i++) free(blocks[i]);
 }
 
 void sotto__transcript_clear(sotto__transcript *t)
@@ -93,17 +94,20 @@ sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *
 {
     char *text = malloc(one->text_len + 1);
     int32_t *tokens = calloc(one->draft->n + 1, sizeof *tokens);
+    float *logprobs = calloc(one->draft->n + 1, sizeof *logprobs);
     sotto_word *words = NULL;
-    if (!text || !tokens || !copy_words(one, &words) ||
+    if (!text || !tokens || !logprobs || !copy_words(one, &words) ||
         !sotto__grow(&t->segments, &t->cap, t->n + 1, sizeof *t->segments)) {
         free(text);
         free(tokens);
+        free(logprobs);
         free(words);
         return sotto__fail_nomem(err, "transcript");
     }
     memcpy(text, one->text, one->text_len);
     text[one->text_len] = '\0';
     memcpy(tokens, one->tokens, one->draft->n * sizeof *tokens);
+    memcpy(logprobs, one->logprobs, one->draft->n * sizeof *logprobs);
     t->segments[t->n] = (sotto_segment){.id = (int32_t)t->n,
                                         .seek_frames = (int32_t)one->seek,
                                         .start_s = one->draft->start_s,
@@ -115,6 +119,7 @@ sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *
                                         .avg_logprob = one->avg_logprob,
                                         .compression_ratio = one->compression_ratio,
                                         .no_speech_prob = one->no_speech_prob,
+                                        .token_logprobs = logprobs,
                                         .words = words,
                                         .n_words = one->draft->n_words};
     t->n++;

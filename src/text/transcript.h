@@ -15,6 +15,7 @@ typedef struct sotto__finished {
     const sotto__drafts *drafts;
     const sotto__draft *draft;
     const int32_t *tokens; /* [draft->n] */
+    const float *logprobs; /* [draft->n] */
     const char *text;
     size_t text_len;
 } sotto__finished;
