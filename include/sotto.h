@@ -340,6 +340,8 @@ typedef struct sotto_options {
     double vad_threshold;              /* 0 … 1: likelier than this is speech; 0.5 by default */
     double vad_min_silence_ms;         /* shorter silences do not end a stretch of speech; 100 by default */
     double vad_speech_pad_ms;          /* added to a stretch of speech on both sides; 30 by default */
+    double offset_s, duration_s;       /* transcribe so much of the recording from there on, times counting from its
+                                          start; 0 and INFINITY by default: all of it */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "options.h"
 #include "stream.h"
+#include "whisper_cpp.h"
 
 /* A thread and its session. */
 struct slot {
@@ -167,6 +168,7 @@ static bool run(struct slot *s, job *j)
         j->audio_s = result->duration_s;
         if (j->events) return stream_done(j, result);
         st = sotto_result_write(result, e->model, j->form.format, &j->form.write, &body, &err);
+        if (st == SOTTO_OK && j->form.whisper_cpp) st = whisper_cpp_rewrite(result, j->form.format, &body, &err);
     }
     if (st == SOTTO_OK) {
         bool json = j->form.format == SOTTO_FORMAT_JSON || j->form.format == SOTTO_FORMAT_VERBOSE_JSON;

@@ -77,7 +77,7 @@ static bool field_add(form *f, const char *name, api_error *e)
     char *base = strndup(name, n);
     if (!base) return no_memory(e);
     const field_rule *rule = rule_find(base);
-    if (!rule && !decode_option_find(base)) {
+    if (f->dialect ? !f->dialect(base) : !rule && !decode_option_find(base)) {
         free(base);
         return api_error_set(e, 400, name, "unknown_parameter", "unknown field \"%.100s\"", name);
     }
@@ -85,7 +85,7 @@ static bool field_add(form *f, const char *name, api_error *e)
         free(base);
         return api_error_set(e, 400, name, NULL, "the form has more than %d fields", FORM_FIELDS);
     }
-    bool list = rule && rule->use != USE_MODEL && rule->use != USE_FORMAT && rule->use != USE_STREAM;
+    bool list = !f->dialect && rule && rule->use != USE_MODEL && rule->use != USE_FORMAT && rule->use != USE_STREAM;
     for (size_t i = 0; i < f->n && !list; i++)
         if (strcmp(f->fields[i].name, base) == 0) {
             free(base);
@@ -140,8 +140,15 @@ bool form_check_model(const char *name, const char *loaded, api_error *e)
                          name, loaded);
 }
 
+const char *form_value(const form *f, const char *name)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (strcmp(f->fields[i].name, name) == 0 && f->fields[i].len) return f->fields[i].value;
+    return NULL;
+}
+
 /* jansson refuses what is no UTF-8. */
-static bool is_utf8_text(const form_field *field)
+bool form_is_text(const form_field *field)
 {
     json_t *string = memchr(field->value, '\0', field->len) ? NULL : json_stringn(field->value, field->len);
     json_decref(string);
@@ -244,7 +251,7 @@ static bool apply_field(form *f, const form_field *field, const form_facts *fact
     sotto_error err;
     const field_rule *rule = rule_find(field->name);
     const decode_option *known = decode_option_find(field->name);
-    if (!is_utf8_text(field))
+    if (!form_is_text(field))
         return api_error_set(e, 400, field->name, "invalid_value", "field \"%s\" is not UTF-8 text", field->name);
     /* Forms in browsers send what was left empty. */
     if (field->len == 0) return true;

@@ -24,11 +24,13 @@ typedef struct form {
     form_field fields[FORM_FIELDS];
     size_t n;
     size_t total; /* bytes of all values */
+    bool (*dialect)(const char *name); /* knows the names of another contract's fields; NULL = OpenAI's and our own */
     /* what form_finish makes of them; texts are borrowed from the fields */
     sotto_options options;
     sotto_format format;
     sotto_write_options write;
     chunking chunking;
+    bool whisper_cpp; /* verbose_json as whisper.cpp's server has it */
     bool stream; /* answer with events */
 } form;
 
@@ -45,6 +47,10 @@ void form_free(form *f);
 /* `n` bytes of the value of field `name`, which begins at offset 0. False with *e filled for an unknown name or when a
  * bound is passed. */
 bool form_append(form *f, const char *name, uint64_t offset, const char *data, size_t n, api_error *e);
+
+/* The value of a field that is there once; NULL when it is not, or is empty. */
+const char *form_value(const form *f, const char *name);
+bool form_is_text(const form_field *field); /* UTF-8 without NUL */
 
 /* All fields are there: checks them and fills options, format and write. */
 bool form_finish(form *f, const form_facts *facts, api_error *e);

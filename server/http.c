@@ -174,6 +174,8 @@ static enum MHD_Result on_form_part(void *cls, enum MHD_ValueKind kind, const ch
                                     const char *content_type, const char *transfer_encoding, const char *data,
                                     uint64_t offset, size_t n);
 
+static bool takes_form(const route *r) { return r && (r->check || r->post); }
+
 /* What the headers of a POST alone decide, then the means to read its body. */
 static void begin_post(exchange *x)
 {
@@ -203,7 +205,10 @@ static void begin_post(exchange *x)
         refuse(x, &e);
         return;
     }
-    if ((x->job = job_create(x->id))) return;
+    if ((x->job = job_create(x->id))) {
+        x->job->form.dialect = x->route->dialect;
+        return;
+    }
     api_error_set(&e, 500, NULL, NULL, "out of memory");
     refuse(x, &e);
 }
@@ -224,7 +229,7 @@ static exchange *begin(http *h, struct MHD_Connection *connection, const char *m
     if (!x->route) {
         refuse(x, &e);
         x->reply.allow = allow;
-    } else if (x->route->check) {
+    } else if (takes_form(x->route)) {
         begin_post(x);
     } else if (!(x->tail = strdup(tail))) {
         api_error_set(&e, 500, NULL, NULL, "out of memory");
@@ -278,7 +283,7 @@ static enum MHD_Result on_form_part(void *cls, enum MHD_ValueKind kind, const ch
     if (!name) {
         api_error_set(&e, 400, NULL, NULL, "a part of the form has no name");
         refuse(x, &e);
-    } else if (strcmp(name, "file") == 0) {
+    } else if (strcmp(name, "file") == 0 && x->route->check) {
         take_file(x, filename, offset, data, n);
     } else if (!form_append(&x->job->form, name, offset, data, n, &e)) {
         refuse(x, &e);
@@ -296,7 +301,7 @@ static void refuse_malformed(exchange *x)
 static enum MHD_Result receive(exchange *x, const char *data, size_t n)
 {
     x->received += n;
-    if (x->received > x->h->s->config->max_upload && x->route && x->route->check) {
+    if (x->received > x->h->s->config->max_upload && takes_form(x->route)) {
         too_large(x, x->received);
         return send_in_mid_body(x);
     }
@@ -447,6 +452,11 @@ static bool submit(exchange *x)
         refuse_malformed(x);
         return false;
     }
+    if (x->route->post) {
+        x->route->post(s, &j->form, &x->reply);
+        x->has_reply = true;
+        return false;
+    }
     if (!x->route->check(s, &j->form, &e)) {
         refuse(x, &e);
         return false;
@@ -500,7 +510,7 @@ static enum MHD_Result finish(exchange *x)
             x->has_reply = true;
         }
     }
-    if (!x->has_reply && x->route->check && submit(x)) return MHD_YES;
+    if (!x->has_reply && takes_form(x->route) && submit(x)) return MHD_YES;
     if (!x->has_reply) {
         x->route->answer(s, x->tail, &x->reply);
         x->has_reply = true;

@@ -65,6 +65,7 @@ void sotto_options_default(sotto_options *o)
         .vad_threshold = 0.5,
         .vad_min_silence_ms = 100,
         .vad_speech_pad_ms = 30,
+        .duration_s = INFINITY,
     };
 }
 
@@ -169,7 +170,7 @@ static sotto_status open_listener(sotto_session *s, listener *l, const sotto_opt
 static sotto_status find_parts(const listener *l, const sotto__features *f, const sotto_options *o, sotto__part **out,
                                size_t *n, sotto_error *err)
 {
-    const size_t frames = sotto__features_frames(f);
+    const sotto__part wanted = sotto__wanted_frames(o, sotto__features_frames(f));
     sotto__vad_options vad;
     sotto__chunk_options how;
     sotto__spans spans = {0}, chunks = {0};
@@ -192,7 +193,7 @@ static sotto_status find_parts(const listener *l, const sotto__features *f, cons
         for (size_t i = 0; *out && i < chunks.n; i++) {
             const size_t begin = (size_t)chunks.items[i].start / SOTTO__HOP;
             const size_t end = (size_t)(chunks.items[i].end + SOTTO__HOP - 1) / SOTTO__HOP;
-            const sotto__part part = {begin, end < frames ? end : frames};
+            const sotto__part part = {begin > wanted.begin ? begin : wanted.begin, end < wanted.end ? end : wanted.end};
             if (part.begin < part.end) (*out)[(*n)++] = part;
         }
     }

@@ -336,6 +336,14 @@ sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t 
     return run_frames(r, begin, end, language, t, err);
 }
 
+sotto__part sotto__wanted_frames(const sotto_options *o, size_t frames)
+{
+    const double first = o->offset_s * SOTTO__FRAMES_PER_SECOND, last = first + o->duration_s * SOTTO__FRAMES_PER_SECOND;
+    const size_t begin = first < (double)frames ? (size_t)first : frames;
+    const size_t end = last < (double)frames ? (size_t)last : frames;
+    return (sotto__part){begin, end};
+}
+
 sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
                                sotto__transcript *t, sotto_error *err)
 {
@@ -343,7 +351,8 @@ sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, con
     sotto_status st = sotto__transcriber_create(&r, rt, f, options, err);
     if (st == SOTTO_OK) {
         r->latest_s = HUGE_VAL; /* the reference's times may run past the end */
-        st = run_frames(r, 0, sotto__features_frames(f), NULL, t, err);
+        const sotto__part wanted = sotto__wanted_frames(options, sotto__features_frames(f));
+        st = run_frames(r, wanted.begin, wanted.end, NULL, t, err);
         if (st == SOTTO_OK) st = sotto__transcript_join(t, r->tokenizer, err);
     }
     if (st != SOTTO_OK) sotto__transcript_clear(t);
