@@ -86,6 +86,21 @@ sotto_status models_resolve(const char *name, char **out, sotto_error *err)
     return st;
 }
 
+bool models_is_installed(const char *name)
+{
+    const char *set = getenv("SOTTO_MODELS");
+    char *places[3] = {set && *set ? strdup(set) : NULL, source_tree_models(), cache_models()}, *path;
+    bool found = false;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (places[i] && models_is_plain_name(name) && asprintf(&path, "%s/%s", places[i], name) >= 0) {
+            found |= access(path, F_OK) == 0;
+            free(path);
+        }
+        free(places[i]);
+    }
+    return found;
+}
+
 sotto_precision models_precision(int name)
 {
     static const sotto_precision precisions[] = {SOTTO_PRECISION_AUTO,  SOTTO_PRECISION_F32,  SOTTO_PRECISION_F16,

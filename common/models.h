@@ -14,6 +14,9 @@
  * callers must pass models_is_plain_name() first. */
 SOTTO_MUST_USE sotto_status models_resolve(const char *name, char **out, sotto_error *err);
 
+/* Is `name` a plain name that one of the directories above has? Never looks anywhere else. */
+bool models_is_installed(const char *name);
+
 /* The voice detector `name` for sotto_options.vad_path: NULL for "none", or where it is not installed. Anything but the
  * default name has to be there. *out is the caller's. */
 #define MODELS_VAD "silero-vad"

@@ -243,6 +243,10 @@ SOTTO_API void sotto_model_free(sotto_model *model);
 
 SOTTO_API const sotto_model_info *sotto_model_get_info(const sotto_model *model);
 
+/* The bytes of one token of text, which may be a part of a character: *n of them, valid as long as the model. "" and 0
+ * for tokens that have none, such as timestamps, and beyond the vocabulary. Any thread. */
+SOTTO_API const char *sotto_model_token_bytes(const sotto_model *model, int32_t token, size_t *n);
+
 /* Measures, once per model and then from memory, the f32 multiply-add peak of this machine on the model's threads, in
  * GFLOP/s (a multiply-add is two), with large matrix products. Takes about 0.1 s the first time. Any thread. */
 SOTTO_API double sotto_model_peak_gflops(sotto_model *model);
@@ -274,6 +278,8 @@ typedef struct sotto_segment {
     double temperature, avg_logprob, compression_ratio, no_speech_prob;
     const sotto_word *words; /* NULL unless options.word_timestamps */
     size_t n_words;
+    const float *token_logprobs; /* [n_tokens]: natural logarithms of what each token's probability was, among those that
+                                    the decoding rules allowed and before the temperature */
 } sotto_segment;
 
 /* Progress of a run: called from the thread that called sotto_transcribe_*, with no lock held. */
@@ -282,6 +288,8 @@ typedef struct sotto_progress {
     double total_s;                /* audio in all, seconds */
     const sotto_segment *segments; /* finished since the last call; valid during the call only */
     size_t n_segments;
+    const char *text; /* what the result's text has more with them, "" for nothing: joined over all calls they are its
+                         beginning. White space or half a character at the end waits for what follows. */
 } sotto_progress;
 
 /* Decoding options, named and defaulted as in openai-whisper's transcribe(). NAN switches a threshold off. */
@@ -326,6 +334,14 @@ typedef struct sotto_options {
                              are cut where nobody speaks and their parts transcribed side by side, each without the
                              text before it; NULL = window after window, as openai-whisper does */
     bool sequential;      /* window after window all the same */
+    bool early_segments;  /* transcribe the first of those parts before the others are begun, for on_progress to have
+                             segments soon; the result is the same */
+    /* The voice detector's, named as Silero's; recordings of up to 30 s are not cut, whatever they say. */
+    double vad_threshold;              /* 0 … 1: likelier than this is speech; 0.5 by default */
+    double vad_min_silence_ms;         /* shorter silences do not end a stretch of speech; 100 by default */
+    double vad_speech_pad_ms;          /* added to a stretch of speech on both sides; 30 by default */
+    double offset_s, duration_s;       /* transcribe so much of the recording from there on, times counting from its
+                                          start; 0 and INFINITY by default: all of it */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);
@@ -474,6 +490,7 @@ typedef struct sotto_write_options {
     size_t size;
     bool segments; /* verbose_json: write "segments" */
     bool words;    /* verbose_json: write top-level "words"; srt and vtt: one cue a word */
+    bool logprobs; /* json: write "logprobs", OpenAI's {"token", "logprob", "bytes"} of every token of text */
 } sotto_write_options;
 
 SOTTO_API void sotto_write_options_default(sotto_write_options *options);

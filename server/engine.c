@@ -9,6 +9,8 @@
 
 #include "log.h"
 #include "options.h"
+#include "stream.h"
+#include "whisper_cpp.h"
 
 static const double RATE_MEMORY = 0.9; /* what a recording counts when the next one is done */
 enum { RETRY_MOST_S = 600 };
@@ -39,9 +41,8 @@ struct engine {
 
 static bool keep_going(const sotto_progress *progress, void *user)
 {
-    const job *j = user;
-    (void)progress;
-    return !atomic_load(&j->cancelled);
+    job *j = user;
+    return !atomic_load(&j->cancelled) && (!j->events || stream_progress(j, progress));
 }
 
 static void release_string(void *body) { sotto_string_free(body); }
@@ -66,7 +67,7 @@ static void reply_failure(job *j, sotto_error *err)
         log_event(LOG_ERROR, "engine", "id=%s error=%s", j->id, log_quote(quoted, sizeof quoted, err->message));
         api_error_set(&e, 500, NULL, NULL, "The recording could not be processed");
     }
-    reply_error(&j->reply, &e);
+    if (!stream_failed(j, &e)) reply_error(&j->reply, &e);
 }
 
 void engine_touch(uint64_t most[SOTTO_PART_COUNT], const uint64_t touched[SOTTO_PART_COUNT])
@@ -151,6 +152,15 @@ static sotto_status open_session(struct slot *s, sotto_error *err)
     return st;
 }
 
+/* The run was cancelled, by the client who left, by a reader too slow, or by the end of the server. */
+static void end_stream(job *j)
+{
+    api_error e;
+    api_error_set(&e, 503, NULL, "cancelled", "The transcription was cancelled: the server is shutting down, or its "
+                                              "events were read too slowly");
+    stream_failed(j, &e);
+}
+
 /* False when the job was cancelled and has no reply. */
 static bool run(struct slot *s, job *j)
 {
@@ -160,6 +170,7 @@ static bool run(struct slot *s, job *j)
     char *body = NULL;
     j->form.options.on_progress = keep_going;
     j->form.options.user = j;
+    j->model = e->model;
     j->form.options.vad_path = e->vad_path;
     sotto_status st = open_session(s, &err);
     /* A cancellation meant for the slot's job before cannot end this one: the sweep asks for it under the queue's lock,
@@ -168,7 +179,9 @@ static bool run(struct slot *s, job *j)
     if (st == SOTTO_OK) {
         add_counts(e, result);
         j->audio_s = result->duration_s;
+        if (j->events) return stream_done(j, result);
         st = sotto_result_write(result, e->model, j->form.format, &j->form.write, &body, &err);
+        if (st == SOTTO_OK && j->form.whisper_cpp) st = whisper_cpp_rewrite(result, j->form.format, &body, &err);
     }
     if (st == SOTTO_OK) {
         bool json = j->form.format == SOTTO_FORMAT_JSON || j->form.format == SOTTO_FORMAT_VERBOSE_JSON;
@@ -192,6 +205,7 @@ static void *work(void *arg)
     while ((j = queue_pop(e->q, s->number))) {
         count_begun(e);
         bool done = run(s, j);
+        if (!done && j->events) end_stream(j);
         count_ended(e);
         /* The spooled file is of no use any more, and the reply may be long in going out. */
         upload_close(&j->upload);

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ typedef enum field_use {
     USE_GRANULARITIES,
     USE_STREAM,
     USE_CHUNKING,
+    USE_INCLUDE,
     USE_IGNORE, /* cannot change the text */
     USE_REFUSE  /* would change the text or its shape, and is not done here */
 } field_use;
@@ -32,7 +34,7 @@ static const field_rule rules[] = {
     {"stream", USE_STREAM},
     {"chunking_strategy", USE_CHUNKING},
     {"user", USE_IGNORE},
-    {"include", USE_REFUSE},
+    {"include", USE_INCLUDE},
     {"languages", USE_REFUSE},
     {"keywords", USE_REFUSE},
     {"known_speaker_names", USE_REFUSE},
@@ -75,7 +77,7 @@ static bool field_add(form *f, const char *name, api_error *e)
     char *base = strndup(name, n);
     if (!base) return no_memory(e);
     const field_rule *rule = rule_find(base);
-    if (!rule && !decode_option_find(base)) {
+    if (f->dialect ? !f->dialect(base) : !rule && !decode_option_find(base)) {
         free(base);
         return api_error_set(e, 400, name, "unknown_parameter", "unknown field \"%.100s\"", name);
     }
@@ -83,13 +85,15 @@ static bool field_add(form *f, const char *name, api_error *e)
         free(base);
         return api_error_set(e, 400, name, NULL, "the form has more than %d fields", FORM_FIELDS);
     }
-    bool list = rule && rule->use != USE_MODEL && rule->use != USE_FORMAT && rule->use != USE_STREAM;
+    bool list = !f->dialect && rule && rule->use != USE_MODEL && rule->use != USE_FORMAT && rule->use != USE_STREAM;
     for (size_t i = 0; i < f->n && !list; i++)
         if (strcmp(f->fields[i].name, base) == 0) {
             free(base);
             return api_error_set(e, 400, name, NULL, "field \"%.100s\" is there twice", name);
         }
-    f->fields[f->n++] = (form_field){.name = base, .list = name[n] != '\0'};
+    form_field *field = &f->fields[f->n++];
+    *field = (form_field){.name = base, .list = name[n] != '\0'};
+    if (field->list) snprintf(field->key, sizeof field->key, "%.*s", (int)strlen(name + n) - 2, name + n + 1);
     return true;
 }
 
@@ -98,7 +102,9 @@ static bool is_empty_begun(const form *f, const char *name)
 {
     const form_field *last = f->n ? &f->fields[f->n - 1] : NULL;
     size_t n = base_length(name);
-    return last && last->len == 0 && strlen(last->name) == n && strncmp(last->name, name, n) == 0;
+    size_t n_key = strlen(last ? last->key : "");
+    return last && last->len == 0 && strlen(last->name) == n && strncmp(last->name, name, n) == 0 &&
+           (!n_key || strncmp(name + n + 1, last->key, n_key) == 0);
 }
 
 bool form_append(form *f, const char *name, uint64_t offset, const char *data, size_t n, api_error *e)
@@ -134,8 +140,15 @@ bool form_check_model(const char *name, const char *loaded, api_error *e)
                          name, loaded);
 }
 
+const char *form_value(const form *f, const char *name)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (strcmp(f->fields[i].name, name) == 0 && f->fields[i].len) return f->fields[i].value;
+    return NULL;
+}
+
 /* jansson refuses what is no UTF-8. */
-static bool is_utf8_text(const form_field *field)
+bool form_is_text(const form_field *field)
 {
     json_t *string = memchr(field->value, '\0', field->len) ? NULL : json_stringn(field->value, field->len);
     json_decref(string);
@@ -194,8 +207,6 @@ static bool granularity_add(granularities *g, const form_field *field, api_error
 /* ---- checks -------------------------------------------------------------------------------------------------------
  */
 
-static bool is_null_word(const char *value) { return strcmp(value, "null") == 0; }
-
 static bool apply_rule(form *f, const field_rule *rule, const form_field *field, const form_facts *facts,
                        granularities *g, api_error *e)
 {
@@ -216,14 +227,16 @@ static bool apply_rule(form *f, const field_rule *rule, const form_field *field,
         if (!options_parse_flag(value, &flag))
             return api_error_set(e, 400, "stream", "invalid_value", "stream is \"%.100s\", but should be true or false",
                                  value);
-        if (!flag) return true;
-        return api_error_set(e, 400, "stream", "unsupported_parameter",
-                             "stream=true is not supported here; leave it out to get the whole transcript at once");
+        f->stream = flag;
+        return true;
     case USE_CHUNKING:
-        /* "auto" leaves the choice to the server, whose choice is the reference's windows. */
-        if (!field->list && (strcmp(value, "auto") == 0 || is_null_word(value))) return true;
-        return api_error_set(e, 400, "chunking_strategy", "unsupported_parameter",
-                             "chunking_strategy can only be \"auto\" here");
+        return chunking_add(&f->chunking, field->list ? field->key : NULL, value, e);
+    case USE_INCLUDE:
+        if (strcmp(value, "logprobs") != 0)
+            return api_error_set(e, 400, "include", "invalid_value",
+                                 "include has \"%.100s\", but should be \"logprobs\"", value);
+        f->write.logprobs = true;
+        return true;
     case USE_IGNORE:
         return true;
     case USE_REFUSE:
@@ -238,7 +251,7 @@ static bool apply_field(form *f, const form_field *field, const form_facts *fact
     sotto_error err;
     const field_rule *rule = rule_find(field->name);
     const decode_option *known = decode_option_find(field->name);
-    if (!is_utf8_text(field))
+    if (!form_is_text(field))
         return api_error_set(e, 400, field->name, "invalid_value", "field \"%s\" is not UTF-8 text", field->name);
     /* Forms in browsers send what was left empty. */
     if (field->len == 0) return true;
@@ -275,6 +288,8 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
     sotto_options_default(&f->options);
     sotto_write_options_default(&f->write);
     f->format = SOTTO_FORMAT_JSON;
+    f->stream = false;
+    f->chunking = (chunking){0};
     f->options.task = facts->task;
     for (size_t i = 0; i < f->n; i++)
         if (!apply_field(f, &f->fields[i], facts, &g, &increment_given, e)) return false;
@@ -283,8 +298,16 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
         return api_error_set(e, 400, "timestamp_granularities", "invalid_value",
                              "timestamp_granularities needs response_format verbose_json, srt or vtt, not %s",
                              sotto_format_name(f->format));
+    if (f->stream && f->format != SOTTO_FORMAT_JSON && f->format != SOTTO_FORMAT_TEXT)
+        return api_error_set(e, 400, "stream", "invalid_value",
+                             "stream=true needs response_format json or text, not %s", sotto_format_name(f->format));
+    f->options.early_segments = f->stream;
+    if (f->write.logprobs && f->format != SOTTO_FORMAT_JSON)
+        return api_error_set(e, 400, "include", "invalid_value", "include logprobs needs response_format json, not %s",
+                             sotto_format_name(f->format));
+    if (!chunking_settle(&f->chunking, &f->options, e)) return false;
     if (g.word) f->options.word_timestamps = true;
-    f->write.segments = true;
+    f->write.segments = g.segment || !g.word;
     f->write.words = g.word || (f->options.word_timestamps && f->format == SOTTO_FORMAT_VERBOSE_JSON);
     if (!isnan(f->options.hallucination_silence_threshold) && !f->options.word_timestamps)
         return api_error_set(e, 400, "hallucination_silence_threshold", "invalid_value",

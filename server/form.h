@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "chunking.h"
 #include "reply.h"
 #include "sotto.h"
 
@@ -14,6 +15,7 @@ enum { FORM_VALUE_BYTES = 64 << 10, FORM_TOTAL_BYTES = 1 << 20, FORM_FIELDS = 64
 typedef struct form_field {
     char *name;  /* without its "[]" or "[0]" */
     bool list;   /* had one */
+    char key[32]; /* what was in it: "type" of "chunking_strategy[type]" */
     char *value; /* NUL-terminated */
     size_t len;
 } form_field;
@@ -22,10 +24,14 @@ typedef struct form {
     form_field fields[FORM_FIELDS];
     size_t n;
     size_t total; /* bytes of all values */
+    bool (*dialect)(const char *name); /* knows the names of another contract's fields; NULL = OpenAI's and our own */
     /* what form_finish makes of them; texts are borrowed from the fields */
     sotto_options options;
     sotto_format format;
     sotto_write_options write;
+    chunking chunking;
+    bool whisper_cpp; /* verbose_json as whisper.cpp's server has it */
+    bool stream; /* answer with events */
 } form;
 
 /* What the fields are checked against. */
@@ -41,6 +47,10 @@ void form_free(form *f);
 /* `n` bytes of the value of field `name`, which begins at offset 0. False with *e filled for an unknown name or when a
  * bound is passed. */
 bool form_append(form *f, const char *name, uint64_t offset, const char *data, size_t n, api_error *e);
+
+/* The value of a field that is there once; NULL when it is not, or is empty. */
+const char *form_value(const form *f, const char *name);
+bool form_is_text(const form_field *field); /* UTF-8 without NUL */
 
 /* All fields are there: checks them and fills options, format and write. */
 bool form_finish(form *f, const form_facts *facts, api_error *e);

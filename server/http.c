@@ -51,6 +51,7 @@ typedef struct exchange {
     char accept[WEBSOCKET_ACCEPT_BYTES];
     query_pair query[QUERY_PAIRS];
     size_t n_query;
+    bool streaming; /* the reply is the job's events */
     bool submitted; /* the job was queued; its reply is ours once we are resumed */
     bool http11;
     bool has_reply; /* `reply` is set: what is left of the body is dropped */
@@ -193,6 +194,8 @@ static enum MHD_Result on_form_part(void *cls, enum MHD_ValueKind kind, const ch
                                     const char *content_type, const char *transfer_encoding, const char *data,
                                     uint64_t offset, size_t n);
 
+static bool takes_form(const route *r) { return r && (r->check || r->post); }
+
 /* What the headers of a POST alone decide, then the means to read its body. */
 static void begin_post(exchange *x)
 {
@@ -222,7 +225,10 @@ static void begin_post(exchange *x)
         refuse(x, &e);
         return;
     }
-    if ((x->job = job_create(x->id, x->client))) return;
+    if ((x->job = job_create(x->id, x->client))) {
+        x->job->form.dialect = x->route->dialect;
+        return;
+    }
     api_error_set(&e, 500, NULL, NULL, "out of memory");
     refuse(x, &e);
 }
@@ -261,7 +267,7 @@ static exchange *begin(http *h, struct MHD_Connection *connection, const char *m
     } else if (!x->route) {
         refuse(x, &e);
         x->reply.allow = allow;
-    } else if (x->route->check) {
+    } else if (takes_form(x->route)) {
         begin_post(x);
     } else if (!(x->tail = strdup(tail))) {
         api_error_set(&e, 500, NULL, NULL, "out of memory");
@@ -315,7 +321,7 @@ static enum MHD_Result on_form_part(void *cls, enum MHD_ValueKind kind, const ch
     if (!name) {
         api_error_set(&e, 400, NULL, NULL, "a part of the form has no name");
         refuse(x, &e);
-    } else if (strcmp(name, "file") == 0) {
+    } else if (strcmp(name, "file") == 0 && x->route->check) {
         take_file(x, filename, offset, data, n);
     } else if (!form_append(&x->job->form, name, offset, data, n, &e)) {
         refuse(x, &e);
@@ -333,7 +339,7 @@ static void refuse_malformed(exchange *x)
 static enum MHD_Result receive(exchange *x, const char *data, size_t n)
 {
     x->received += n;
-    if (x->received > x->h->s->config->max_upload && x->route && x->route->check) {
+    if (x->received > x->h->s->config->max_upload && takes_form(x->route)) {
         too_large(x, x->received);
         return send_in_mid_body(x);
     }
@@ -435,6 +441,61 @@ static void on_job_done(job *j, void *user)
     MHD_resume_connection(user);
 }
 
+static void suspend_connection(void *connection) { MHD_suspend_connection(connection); }
+
+static void resume_connection(void *connection) { MHD_resume_connection(connection); }
+
+/* On the engine's or the watching thread. The connection may be gone; then nobody sleeps. */
+static void on_stream_done(job *j, void *user)
+{
+    (void)user;
+    events_end(j->events, NULL);
+}
+
+static ssize_t read_events(void *cls, uint64_t offset, char *to, size_t n)
+{
+    job *j = cls;
+    bool over;
+    (void)offset;
+    size_t got = events_take(j->events, to, n, &over);
+    return over ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)got;
+}
+
+static void release_job(void *cls) { job_release(cls); }
+
+/* The first event is there: from now on they go out as they come. */
+static enum MHD_Result send_stream(exchange *x)
+{
+    enum { BLOCK_BYTES = 4096 };
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_events,
+                                                                      job_hold(x->job), release_job);
+    if (!response) {
+        job_release(x->job);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, "Content-Type", "text/event-stream; charset=utf-8");
+    MHD_add_response_header(response, "Cache-Control", "no-cache");
+    MHD_add_response_header(response, "X-Request-Id", x->id);
+    x->status = 200;
+    x->streaming = true;
+    enum MHD_Result result = MHD_queue_response(x->connection, 200, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* The means to send events; false when memory ran out. */
+static bool prepare_stream(exchange *x)
+{
+    const events_reader reader = {suspend_connection, resume_connection, x->connection};
+    job *j = x->job;
+    j->events = events_create(&reader);
+    if (!j->events) return false;
+    j->on_done = on_stream_done;
+    j->client_fd = fcntl(socket_of(x->connection), F_DUPFD_CLOEXEC, 0);
+    j->owns_fd = true;
+    return true;
+}
+
 /* The body is complete: checks the form and queues the job. True when the connection is suspended now. */
 static bool submit(exchange *x)
 {
@@ -445,6 +506,11 @@ static bool submit(exchange *x)
     x->form = NULL;
     if (!complete) {
         refuse_malformed(x);
+        return false;
+    }
+    if (x->route->post) {
+        x->route->post(s, &j->form, &x->reply);
+        x->has_reply = true;
         return false;
     }
     if (!x->route->check(s, &j->form, &e)) {
@@ -461,15 +527,23 @@ static bool submit(exchange *x)
     j->client_fd = socket_of(x->connection);
     j->on_done = on_job_done;
     j->user = x->connection;
+    if (j->form.stream && !prepare_stream(x)) {
+        api_error_set(&e, 500, NULL, NULL, "out of memory");
+        refuse(x, &e);
+        return false;
+    }
     if (s->config->request_timeout > 0) j->deadline = clock_now_s() + s->config->request_timeout;
     /* Suspended first: the job may be done before queue_push returns. */
-    MHD_suspend_connection(x->connection);
+    if (j->events)
+        events_wait(j->events);
+    else
+        MHD_suspend_connection(x->connection);
     uint64_t bytes = j->upload.size; /* the engine closes the upload when it is done with it */
     queue_result result = queue_push(s->queue, j);
     x->submitted = result == QUEUE_OK;
     if (!x->submitted) {
         refuse_full(x, result);
-        MHD_resume_connection(x->connection);
+        j->on_done(j, x->connection);
         return true;
     }
     log_event(LOG_INFO, "queued", "id=%s bytes=%llu waiting=%zu", x->id, (unsigned long long)bytes,
@@ -491,6 +565,7 @@ static enum MHD_Result finish(exchange *x)
     server *s = x->h->s;
     if (x->live) return upgrade(x);
     if (x->route && x->route->live && !x->has_reply) return open_live(x) ? MHD_YES : send_reply(x);
+    if (x->submitted && !x->has_reply && x->job->events && events_begun(x->job->events)) return send_stream(x);
     if (x->submitted && !x->has_reply) {
         if (x->job->reply.status == 0 && x->job->late) {
             refuse_late(x);
@@ -504,7 +579,7 @@ static enum MHD_Result finish(exchange *x)
             x->has_reply = true;
         }
     }
-    if (!x->has_reply && x->route->check && submit(x)) return MHD_YES;
+    if (!x->has_reply && takes_form(x->route) && submit(x)) return MHD_YES;
     if (!x->has_reply) {
         x->route->answer(s, x->tail, &x->reply);
         x->has_reply = true;
@@ -550,6 +625,10 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
               (unsigned long long)x->received, clock_now_s() - x->began,
               why == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->raw_sent ? "" : " aborted=1");
     if (x->form) MHD_destroy_post_processor(x->form);
+    if (x->streaming && why != MHD_REQUEST_TERMINATED_COMPLETED_OK) { /* the reader left */
+        atomic_store(&x->job->cancelled, true);
+        watch_wake(h->s->watch);
+    }
     job_release(x->job);
     if (x->live) live_drop(x->live);
     reply_free(&x->reply);

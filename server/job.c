@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 job *job_create(const char *id, const char *client)
 {
@@ -31,6 +32,9 @@ void job_release(job *j)
     if (!j || atomic_fetch_sub_explicit(&j->refs, 1, memory_order_acq_rel) != 1) return;
     form_free(&j->form);
     upload_close(&j->upload);
+    events_free(j->events);
+    json_decref(j->logprobs);
+    if (j->owns_fd && j->client_fd >= 0) close(j->client_fd);
     reply_free(&j->reply);
     free(j);
 }

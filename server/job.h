@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "events.h"
 #include "form.h"
 #include "reply.h"
 #include "upload.h"
@@ -28,7 +29,13 @@ struct job {
     double deadline;               /* by clock_now_s; 0 = none */
     form form;                     /* options borrow its texts */
     upload upload;
+    events *events; /* of a stream, else NULL: its reply is them, once one is there */
+    /* the engine's thread only: */
+    sotto_model *model; /* that works on it */
+    size_t told;        /* bytes of text in the events */
+    json_t *logprobs;   /* of the next of them; NULL = none are asked for, or there are none yet */
     int client_fd;                       /* the waiting client's socket until on_done; -1 = nobody to watch */
+    bool owns_fd;                        /* a handle of the job's own, as a stream's connection may end before it */
     void (*on_done)(job *j, void *user); /* no lock held */
     void *user;
     job *next_ended; /* queue.c's */

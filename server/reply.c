@@ -46,17 +46,18 @@ json_t *reply_json_text(const char *text)
     return string;
 }
 
-void reply_error(reply *r, const api_error *e)
+json_t *reply_error_json(const api_error *e)
 {
     const char *type = e->status >= 500 || e->status == 413 ? "server_error"
                        : e->status == 429                   ? "requests"
                                                             : "invalid_request_error";
     json_t *param = e->param[0] ? reply_json_text(e->param) : json_null();
     json_t *code = e->code ? json_string(e->code) : json_null();
-    reply_json(r, e->status,
-               json_pack("{s:{s:o, s:s, s:o, s:o}}", "error", "message", reply_json_text(e->message), "type", type,
-                         "param", param, "code", code));
+    return json_pack("{s:{s:o, s:s, s:o, s:o}}", "error", "message", reply_json_text(e->message), "type", type, "param",
+                     param, "code", code);
 }
+
+void reply_error(reply *r, const api_error *e) { reply_json(r, e->status, reply_error_json(e)); }
 
 void reply_free(reply *r)
 {

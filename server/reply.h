@@ -37,7 +37,8 @@ bool api_error_set(api_error *e, unsigned status, const char *param, const char 
 void reply_own(reply *r, unsigned status, const char *content_type, char *body, size_t len, void (*release)(void *));
 /* Takes the reference to `root` (NULL: out of memory). */
 void reply_json(reply *r, unsigned status, json_t *root);
-/* {"error": {"message", "type", "param", "code"}} */
+/* {"error": {"message", "type", "param", "code"}}; NULL when memory ran out. */
+json_t *reply_error_json(const api_error *e);
 void reply_error(reply *r, const api_error *e);
 void reply_free(reply *r);
 

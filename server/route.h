@@ -19,12 +19,16 @@ typedef struct route {
     void (*answer)(server *s, const char *tail, reply *out);
     /* POST: a multipart form with a file has arrived; turns its fields into options, or says what is wrong. */
     bool (*check)(server *s, form *f, api_error *e);
+    /* POST: a multipart form without a file, answered at once on the HTTP thread. */
+    void (*post)(server *s, const form *f, reply *out);
+    /* POST: names of its fields, where they are not OpenAI's (form.h). */
+    bool (*dialect)(const char *name);
     /* GET that goes on as a WebSocket: turns its query into options, which may borrow texts, or says what is wrong. */
     bool (*live)(server *s, const query_pair *query, size_t n, live_request *r, api_error *e);
 } route;
 
 extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report,
-    route_captions, route_page, route_study, route_metrics;
+    route_captions, route_page, route_study, route_metrics, route_inference, route_load;
 
 /* NULL with *e (404, or 405 and *allow) when there is none. */
 const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e);

@@ -62,6 +62,10 @@ void sotto_options_default(sotto_options *o)
         .max_initial_timestamp = 1.0,
         .suppress_blank = true,
         .tail_stride = 0,
+        .vad_threshold = 0.5,
+        .vad_min_silence_ms = 100,
+        .vad_speech_pad_ms = 30,
+        .duration_s = INFINITY,
     };
 }
 
@@ -163,10 +167,10 @@ static sotto_status open_listener(sotto_session *s, listener *l, const sotto_opt
 }
 
 /* The recording's parts, *n of them; 0 when there is no speech. */
-static sotto_status find_parts(const listener *l, const sotto__features *f, sotto__part **out, size_t *n,
-                               sotto_error *err)
+static sotto_status find_parts(const listener *l, const sotto__features *f, const sotto_options *o, sotto__part **out,
+                               size_t *n, sotto_error *err)
 {
-    const size_t frames = sotto__features_frames(f);
+    const sotto__part wanted = sotto__wanted_frames(o, sotto__features_frames(f));
     sotto__vad_options vad;
     sotto__chunk_options how;
     sotto__spans spans = {0}, chunks = {0};
@@ -178,6 +182,9 @@ static sotto_status find_parts(const listener *l, const sotto__features *f, sott
     const float *p = sotto__vad_track_probabilities(l->track, &chunk_count);
     const uint64_t samples = sotto__vad_track_samples(l->track);
     sotto__vad_options_default(&vad);
+    vad.threshold = o->vad_threshold;
+    vad.min_silence_duration_ms = o->vad_min_silence_ms;
+    vad.speech_pad_ms = o->vad_speech_pad_ms;
     sotto__chunk_options_default(&how);
     if ((st = sotto__vad_spans(p, chunk_count, samples, &vad, &spans, err)) == SOTTO_OK &&
         (st = sotto__vad_chunks(&spans, p, chunk_count, samples, &how, &chunks, err)) == SOTTO_OK) {
@@ -186,7 +193,7 @@ static sotto_status find_parts(const listener *l, const sotto__features *f, sott
         for (size_t i = 0; *out && i < chunks.n; i++) {
             const size_t begin = (size_t)chunks.items[i].start / SOTTO__HOP;
             const size_t end = (size_t)(chunks.items[i].end + SOTTO__HOP - 1) / SOTTO__HOP;
-            const sotto__part part = {begin, end < frames ? end : frames};
+            const sotto__part part = {begin > wanted.begin ? begin : wanted.begin, end < wanted.end ? end : wanted.end};
             if (part.begin < part.end) (*out)[(*n)++] = part;
         }
     }
@@ -202,7 +209,7 @@ static sotto_status transcribe_features(sotto_session *s, const sotto__features 
     size_t n;
     sotto_status st;
     if (!l->started) return sotto__transcribe(s->runtime, f, o, s->transcript, err);
-    if ((st = find_parts(l, f, &parts, &n, err)) != SOTTO_OK) return st;
+    if ((st = find_parts(l, f, o, &parts, &n, err)) != SOTTO_OK) return st;
     /* A recording that seems to hold no speech is still heard as a whole: the model decides. */
     if (n == 0)
         st = sotto__transcribe(s->runtime, f, o, s->transcript, err);

@@ -211,6 +211,11 @@ void sotto_model_free(sotto_model *m)
 
 const sotto_model_info *sotto_model_get_info(const sotto_model *m) { return &m->info; }
 
+const char *sotto_model_token_bytes(const sotto_model *m, int32_t token, size_t *n)
+{
+    return sotto__tokenizer_bytes(m->tokenizer, token, n);
+}
+
 /* ---- peak ---- */
 
 enum { PEAK_N = 384, PEAK_REPEATS = 12 };

@@ -17,7 +17,7 @@
 typedef struct job {
     const sotto_result *result;
     sotto_model *model;
-    bool segments, words;
+    bool segments, words, logprobs;
     sotto__str text;
     sotto_status status;
     sotto_error *err;
@@ -173,11 +173,33 @@ static bool finish_json(job *j, json_t *document, bool ok)
     return true;
 }
 
+/* Every token of text: its bytes may be a part of a character, which its string shows as U+FFFD. */
+static json_t *logprobs_of(const job *j, bool *ok)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < j->result->n_segments; i++) {
+        const sotto_segment *s = &j->result->segments[i];
+        for (size_t t = 0; t < s->n_tokens; t++) {
+            size_t n;
+            const char *text = sotto_model_token_bytes(j->model, s->tokens[t], &n);
+            if (!n) continue;
+            json_t *o = json_object(), *bytes = json_array();
+            for (size_t b = 0; b < n; b++) sotto__json_push(bytes, json_integer((unsigned char)text[b]), ok);
+            sotto__json_put(o, "token", sotto__json_text(text, n), ok);
+            sotto__json_put(o, "logprob", sotto__json_real((double)s->token_logprobs[t]), ok);
+            sotto__json_put(o, "bytes", bytes, ok);
+            sotto__json_push(list, o, ok);
+        }
+    }
+    return list;
+}
+
 static bool write_json(job *j)
 {
     bool ok = true;
     json_t *o = json_object();
     sotto__json_put(o, "text", sotto__json_text(j->result->text, strlen(j->result->text)), &ok);
+    if (j->logprobs) sotto__json_put(o, "logprobs", logprobs_of(j, &ok), &ok);
     sotto__json_put(o, "usage", usage_of(j->result, &ok), &ok);
     return finish_json(j, o, ok);
 }
@@ -299,7 +321,13 @@ sotto_status sotto_result_write(const sotto_result *result, sotto_model *model, 
     sotto_write_options_default(&o);
     sotto_status st = sotto__take_options(&o, sizeof o, options, "write options", "sotto_write_options_default", err);
     if (st != SOTTO_OK) return st;
-    job j = {.result = result, .model = model, .segments = o.segments, .words = o.words, .err = err};
+    if (o.logprobs && !model) return sotto__fail(err, SOTTO_EINVAL, "sotto_result_write: logprobs need the model");
+    job j = {.result = result,
+             .model = model,
+             .segments = o.segments,
+             .words = o.words,
+             .logprobs = o.logprobs,
+             .err = err};
     if (!formats[format].write(&j)) {
         sotto__str_free(&j.text);
         return j.status != SOTTO_OK ? j.status : sotto__fail_nomem(err, "written result");

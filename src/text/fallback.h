@@ -9,6 +9,7 @@
 /* What a window was heard as. */
 typedef struct sotto__window_tokens {
     const int32_t *tokens; /* without end-of-text; valid until the next run */
+    const float *logprobs; /* [n] */
     size_t n;
     double temperature, avg_logprob, compression_ratio, no_speech_prob;
 } sotto__window_tokens;

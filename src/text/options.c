@@ -79,6 +79,16 @@ sotto_status sotto__options_check(const sotto_options *o, const sotto__tokenizer
                                (int)o->draft_tokens[i], (int)specials->n_vocab - 1);
     if (o->initial_prompt && !sotto__utf8_is_valid(o->initial_prompt, strlen(o->initial_prompt)))
         return sotto__fail(err, SOTTO_EINVAL, "initial_prompt: not valid UTF-8");
+    if (!(o->offset_s >= 0 && o->offset_s <= 1e9))
+        return sotto__fail(err, SOTTO_EINVAL, "offset_s %g: expected seconds from 0 on", o->offset_s);
+    if (!(o->duration_s >= 0))
+        return sotto__fail(err, SOTTO_EINVAL, "duration_s %g: expected seconds from 0 on", o->duration_s);
+    if (!(o->vad_threshold >= 0 && o->vad_threshold <= 1))
+        return sotto__fail(err, SOTTO_EINVAL, "vad_threshold %g: expected a number from 0 to 1", o->vad_threshold);
+    if (!(o->vad_min_silence_ms >= 0 && o->vad_min_silence_ms <= 1e6))
+        return sotto__fail(err, SOTTO_EINVAL, "vad_min_silence_ms %g: expected 0 to 1000000", o->vad_min_silence_ms);
+    if (!(o->vad_speech_pad_ms >= 0 && o->vad_speech_pad_ms <= 1e6))
+        return sotto__fail(err, SOTTO_EINVAL, "vad_speech_pad_ms %g: expected 0 to 1000000", o->vad_speech_pad_ms);
     return check_language(o, tokenizer, err);
 }
 

@@ -111,16 +111,19 @@ static sotto__transcript *wait_for(crew *c, size_t i, const sotto__runtime *rt)
 }
 
 static sotto_status report(const crew *c, size_t i, const sotto__features *f, const sotto_options *o,
-                           const sotto__transcript *t, size_t before, sotto_error *err)
+                           const sotto__tokenizer *tokenizer, sotto__transcript *t, size_t before, sotto_error *err)
 {
     size_t n;
+    if (!o->on_progress) return SOTTO_OK;
     const sotto_segment *segments = sotto__transcript_segments(t, &n);
     const size_t done = i + 1 < c->n ? c->parts[i].end : sotto__features_frames(f); /* nobody speaks after the last */
-    const sotto_progress progress = {.done_s = (double)done / SOTTO__FRAMES_PER_SECOND,
+    sotto_progress progress = {.done_s = (double)done / SOTTO__FRAMES_PER_SECOND,
                                      .total_s = (double)sotto__features_samples(f) / SOTTO__SAMPLE_RATE,
                                      .segments = n > before ? segments + before : NULL,
                                      .n_segments = n - before};
-    if (o->on_progress && !o->on_progress(&progress, o->user))
+    const sotto_status st = sotto__transcript_tell(t, tokenizer, &progress.text, err);
+    if (st != SOTTO_OK) return st;
+    if (!o->on_progress(&progress, o->user))
         return sotto__fail(err, SOTTO_ECANCELLED, "transcription cancelled by on_progress");
     return SOTTO_OK;
 }
@@ -139,7 +142,7 @@ static sotto_status collect(crew *c, sotto__runtime *rt, const sotto__features *
         sotto__transcript_segments(t, &before);
         st = sotto__transcript_move(t, part, err);
         sotto__transcript_free(part);
-        if (st == SOTTO_OK) st = report(c, i, f, o, t, before, err);
+        if (st == SOTTO_OK) st = report(c, i, f, o, sotto__runtime_tokenizer(rt), t, before, err);
         if (st != SOTTO_OK) return st;
     }
     return SOTTO_OK;
@@ -177,8 +180,8 @@ static void close_crew(crew *c, sotto__runtime *rt)
     free(c->done);
 }
 
-/* The first part on the caller's session, when it has to tell the others the language. */
-static sotto_status find_language(sotto__runtime *rt, const sotto__features *f, const sotto_options *quiet, crew *c,
+/* The first part on the caller's session, when it has to tell the others the language or is wanted early. */
+static sotto_status run_first(sotto__runtime *rt, const sotto__features *f, const sotto_options *quiet, crew *c,
                                   sotto__transcript *t, double *probability, sotto_error *err)
 {
     sotto__transcriber *first;
@@ -196,6 +199,7 @@ sotto_status sotto__transcribe_parts(sotto__runtime *rt, const sotto__features *
                                      sotto_error *err)
 {
     const bool unknown = sotto__runtime_info(rt)->multilingual && !options->language;
+    const bool first_alone = unknown || options->early_segments;
     sotto_options quiet = *options;
     crew c = {.parts = parts, .n = n, .language = options->language ? sotto_language_code(options->language) : "en"};
     double probability = 1;
@@ -204,8 +208,8 @@ sotto_status sotto__transcribe_parts(sotto__runtime *rt, const sotto__features *
     if (!err) err = &local;
     quiet.on_progress = NULL;
     sotto__transcript_clear(t);
-    if (unknown && (st = find_language(rt, f, &quiet, &c, t, &probability, err)) == SOTTO_OK)
-        st = report(&c, 0, f, options, t, 0, err);
+    if (first_alone && (st = run_first(rt, f, &quiet, &c, t, &probability, err)) == SOTTO_OK)
+        st = report(&c, 0, f, options, sotto__runtime_tokenizer(rt), t, 0, err);
     const size_t first = c.next;
     if (st == SOTTO_OK && (st = open_crew(&c, sotto__runtime_model(rt), width, err)) == SOTTO_OK)
         st = hire(&c, rt, f, &quiet, err);

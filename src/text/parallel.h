@@ -6,11 +6,6 @@
 
 #include "text/transcribe.h"
 
-/* Frames begin … end-1 of the features. */
-typedef struct sotto__part {
-    size_t begin, end;
-} sotto__part;
-
 /* Fills `t` from n >= 1 parts, at most `width` of them at a time, each with a history of its own that begins with the
  * initial prompt. The language is the first part's, where it has to be found out. Calls options->on_progress from the
  * calling thread, in the order of the parts; counts and what was touched go to `rt`, whose cancellation ends all. */

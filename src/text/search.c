@@ -12,13 +12,14 @@
 /* A sequence of generated tokens: live, or finished (the end-of-text token is not stored). */
 typedef struct hypothesis {
     int32_t *tokens; /* [room] */
+    float *logprobs; /* [room]: of each token, masked and temperature-less as `sum` */
     size_t n;
     float sum; /* of log-probabilities, f32 as the reference's tensor */
     uint64_t stream;
 } hypothesis;
 
 typedef struct candidate {
-    float score;
+    float score, logprob;
     int32_t token;
     size_t source;
 } candidate;
@@ -34,6 +35,7 @@ struct sotto__search {
     size_t n_live, n_finished, cap_finished;
     size_t width_cap, room_cap, finished_cap; /* what the blocks below were allocated for */
     int32_t *block;                           /* tokens of all hypotheses */
+    float *logprob_block;                     /* and their log-probabilities */
     int32_t *next;                            /* [width + SOTTO__DRAFT_MOST]: chosen last; drafted */
     size_t n_drafted, drop;                   /* drafted tokens in `next`; those of the pass before not chosen */
     size_t *sources;                          /* [width] */
@@ -80,11 +82,13 @@ static void free_blocks(sotto__search *s)
     free(s->spare);
     free(s->finished);
     free(s->block);
+    free(s->logprob_block);
     free(s->next);
     free(s->sources);
     free(s->candidates);
     s->live = s->spare = s->finished = NULL;
     s->block = s->next = NULL;
+    s->logprob_block = NULL;
     s->sources = NULL;
     s->candidates = NULL;
     s->width_cap = s->room_cap = s->finished_cap = 0;
@@ -96,6 +100,12 @@ void sotto__search_free(sotto__search *s)
     free_blocks(s);
     free(s->weights);
     free(s);
+}
+
+/* Hypothesis `i` of all that there is memory for. */
+static hypothesis empty(const sotto__search *s, size_t i)
+{
+    return (hypothesis){.tokens = s->block + i * s->room, .logprobs = s->logprob_block + i * s->room};
 }
 
 static sotto_status reserve(sotto__search *s, size_t width, size_t finished, sotto_error *err)
@@ -110,10 +120,12 @@ static sotto_status reserve(sotto__search *s, size_t width, size_t finished, sot
         s->spare = calloc(width, sizeof *s->spare);
         s->finished = calloc(finished, sizeof *s->finished);
         s->block = calloc(n_tokens, sizeof *s->block);
+        s->logprob_block = calloc(n_tokens, sizeof *s->logprob_block);
         s->next = calloc(n_next, sizeof *s->next);
         s->sources = calloc(width, sizeof *s->sources);
         s->candidates = calloc(n_candidates, sizeof *s->candidates);
-        if (!s->live || !s->spare || !s->finished || !s->block || !s->next || !s->sources || !s->candidates) {
+        if (!s->live || !s->spare || !s->finished || !s->block || !s->logprob_block || !s->next || !s->sources ||
+            !s->candidates) {
             free_blocks(s);
             return sotto__fail_nomem(err, "search");
         }
@@ -129,10 +141,10 @@ static sotto_status reserve(sotto__search *s, size_t width, size_t finished, sot
         s->weights_cap = s->n_vocab;
     }
     for (size_t i = 0; i < width; i++) {
-        s->live[i] = (hypothesis){.tokens = s->block + i * s->room};
-        s->spare[i] = (hypothesis){.tokens = s->block + (width + i) * s->room};
+        s->live[i] = empty(s, i);
+        s->spare[i] = empty(s, width + i);
     }
-    for (size_t i = 0; i < finished; i++) s->finished[i] = (hypothesis){.tokens = s->block + (2 * width + i) * s->room};
+    for (size_t i = 0; i < finished; i++) s->finished[i] = empty(s, 2 * width + i);
     return SOTTO_OK;
 }
 
@@ -230,8 +242,10 @@ static void step_samples(sotto__search *s, float *logits)
             hypothesis *f = &s->finished[s->n_finished++], old = *f;
             *f = *h;
             h->tokens = old.tokens;
+            h->logprobs = old.logprobs;
             continue;
         }
+        h->logprobs[h->n] = row[token];
         h->tokens[h->n++] = token;
         s->next[kept] = token;
         s->sources[kept] = s->started ? i : 0;
@@ -255,7 +269,7 @@ static size_t top(const float *row, size_t n, size_t k, float sum, size_t source
         if (m == k && !(row[v] > out[m - 1].score)) continue;
         at = m < k ? m++ : m - 1;
         for (; at > 0 && out[at - 1].score < row[v]; at--) out[at] = out[at - 1];
-        out[at] = (candidate){row[v], (int32_t)v, source};
+        out[at] = (candidate){row[v], row[v], (int32_t)v, source};
     }
     for (size_t i = 0; i < m; i++) out[i].score = sum + out[i].score;
     return m;
@@ -275,6 +289,7 @@ static void sort_stable(candidate *c, size_t n)
 static void put(hypothesis *to, const hypothesis *from, float sum)
 {
     memcpy(to->tokens, from->tokens, from->n * sizeof *from->tokens);
+    memcpy(to->logprobs, from->logprobs, from->n * sizeof *from->logprobs);
     to->n = from->n;
     to->sum = sum;
 }
@@ -300,6 +315,7 @@ static void step_beams(sotto__search *s, float *logits)
             continue;
         }
         put(&s->spare[saved], &s->live[c->source], c->score);
+        s->spare[saved].logprobs[s->spare[saved].n] = c->logprob;
         s->spare[saved].tokens[s->spare[saved].n++] = c->token;
         s->next[saved] = c->token;
         s->sources[saved] = c->source;
@@ -420,6 +436,7 @@ sotto__search_result sotto__search_result_of(sotto__search *s)
     }
     assert(best);
     r.tokens = best->tokens;
+    r.logprobs = best->logprobs;
     r.n_tokens = best->n;
     r.sum_logprob = (double)best->sum;
     r.avg_logprob = r.sum_logprob / (double)(best->n + 1);

@@ -48,6 +48,7 @@ typedef struct sotto__search_ask {
 
 typedef struct sotto__search_result {
     const int32_t *tokens; /* without the end-of-text token; valid until the next start or free */
+    const float *logprobs; /* [n_tokens], masked and temperature-less; likewise */
     size_t n_tokens;
     double sum_logprob, avg_logprob; /* avg = sum / (n_tokens + 1) */
     double no_speech_prob;

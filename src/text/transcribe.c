@@ -118,12 +118,15 @@ static sotto_status report_progress(run *r, sotto_error *err)
 {
     size_t n, done = r->seek < r->content_frames ? r->seek : r->content_frames;
     const sotto_segment *segments = sotto__transcript_segments(r->transcript, &n);
+    if (!r->o->on_progress) return SOTTO_OK;
     sotto_progress progress = {.done_s = (double)done / SOTTO__FRAMES_PER_SECOND,
                                .total_s = (double)sotto__features_samples(r->features) / SOTTO__SAMPLE_RATE,
                                .segments = n > r->n_reported ? segments + r->n_reported : NULL,
                                .n_segments = n - r->n_reported};
+    sotto_status st = sotto__transcript_tell(r->transcript, r->tokenizer, &progress.text, err);
+    if (st != SOTTO_OK) return st;
     r->n_reported = n;
-    if (r->o->on_progress && !r->o->on_progress(&progress, r->o->user))
+    if (!r->o->on_progress(&progress, r->o->user))
         return sotto__fail(err, SOTTO_ECANCELLED, "transcription cancelled by on_progress");
     return SOTTO_OK;
 }
@@ -163,7 +166,8 @@ static sotto_status keep_drafts(run *r, const sotto__window_tokens *found, sotto
                                .no_speech_prob = found->no_speech_prob,
                                .drafts = &r->drafts,
                                .draft = s,
-                               .tokens = tokens};
+                               .tokens = tokens,
+                               .logprobs = found->logprobs + s->first};
         const char *stripped;
         size_t n_stripped;
         sotto_status st = draft_text(r, tokens, s->n, err);
@@ -332,6 +336,14 @@ sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t 
     return run_frames(r, begin, end, language, t, err);
 }
 
+sotto__part sotto__wanted_frames(const sotto_options *o, size_t frames)
+{
+    const double first = o->offset_s * SOTTO__FRAMES_PER_SECOND, last = first + o->duration_s * SOTTO__FRAMES_PER_SECOND;
+    const size_t begin = first < (double)frames ? (size_t)first : frames;
+    const size_t end = last < (double)frames ? (size_t)last : frames;
+    return (sotto__part){begin, end};
+}
+
 sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
                                sotto__transcript *t, sotto_error *err)
 {
@@ -339,7 +351,8 @@ sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, con
     sotto_status st = sotto__transcriber_create(&r, rt, f, options, err);
     if (st == SOTTO_OK) {
         r->latest_s = HUGE_VAL; /* the reference's times may run past the end */
-        st = run_frames(r, 0, sotto__features_frames(f), NULL, t, err);
+        const sotto__part wanted = sotto__wanted_frames(options, sotto__features_frames(f));
+        st = run_frames(r, wanted.begin, wanted.end, NULL, t, err);
         if (st == SOTTO_OK) st = sotto__transcript_join(t, r->tokenizer, err);
     }
     if (st != SOTTO_OK) sotto__transcript_clear(t);

@@ -11,6 +11,14 @@ typedef struct sotto__transcript sotto__transcript; /* segments with owned text,
 sotto_status sotto__transcript_create(sotto__transcript **out, sotto_error *err);
 void sotto__transcript_free(sotto__transcript *t);
 
+/* Frames begin … end-1 of the features. */
+typedef struct sotto__part {
+    size_t begin, end;
+} sotto__part;
+
+/* What options->offset_s and duration_s leave of `frames` frames; empty where there is nothing. */
+sotto__part sotto__wanted_frames(const sotto_options *options, size_t frames);
+
 /* Fills `t` (emptied first) from finished features. Calls options->on_progress after every window. Adds tokens_*,
  * fallbacks, windows_skipped to the runtime's counts. Returns SOTTO_EINVAL naming the option for bad options. */
 sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Storage of segments. Each owns three blocks: text, tokens, and words followed by their texts. */
+ * Storage of segments. Each owns four blocks: text, tokens, their log-probabilities, and words followed by their texts. */
 #include "text/transcript.h"
 #include "base/error.h"
 #include "token/tokenizer.h"
@@ -14,6 +14,12 @@ struct sotto__transcript {
     sotto__str text;
     const char *language;
     double language_probability;
+    struct { /* what sotto__transcript_tell has told */
+        size_t n;           /* segments that it has seen */
+        sotto__ids pending; /* their tokens that end in half a character */
+        sotto__str held;    /* white space at the end, then the text being told */
+        bool begun;
+    } told;
 };
 
 sotto_status sotto__transcript_create(sotto__transcript **out, sotto_error *err)
@@ -26,11 +32,12 @@ sotto_status sotto__transcript_create(sotto__transcript **out, sotto_error *err)
 
 static void free_segment(sotto_segment *s)
 {
-    void *blocks[3];
+    void *blocks[4];
     memcpy(&blocks[0], &s->text, sizeof s->text); /* const only for those who read the transcript */
     memcpy(&blocks[1], &s->tokens, sizeof s->tokens);
     memcpy(&blocks[2], &s->words, sizeof s->words);
-    for (size_t i = 0; i < 3; i++) free(blocks[i]);
+    memcpy(&blocks[3], &s->token_logprobs, sizeof s->token_logprobs);
+    for (size_t i = 0; i < 4; i++) free(blocks[i]);
 }
 
 void sotto__transcript_clear(sotto__transcript *t)
@@ -41,6 +48,8 @@ void sotto__transcript_clear(sotto__transcript *t)
     if (t->text.data) t->text.data[0] = '\0';
     t->language = "en";
     t->language_probability = 0;
+    t->told.n = t->told.pending.len = t->told.held.len = 0;
+    t->told.begun = false;
 }
 
 void sotto__transcript_free(sotto__transcript *t)
@@ -49,6 +58,8 @@ void sotto__transcript_free(sotto__transcript *t)
     sotto__transcript_clear(t);
     free(t->segments);
     sotto__str_free(&t->text);
+    sotto__ids_free(&t->told.pending);
+    sotto__str_free(&t->told.held);
     free(t);
 }
 
@@ -83,17 +94,20 @@ sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *
 {
     char *text = malloc(one->text_len + 1);
     int32_t *tokens = calloc(one->draft->n + 1, sizeof *tokens);
+    float *logprobs = calloc(one->draft->n + 1, sizeof *logprobs);
     sotto_word *words = NULL;
-    if (!text || !tokens || !copy_words(one, &words) ||
+    if (!text || !tokens || !logprobs || !copy_words(one, &words) ||
         !sotto__grow(&t->segments, &t->cap, t->n + 1, sizeof *t->segments)) {
         free(text);
         free(tokens);
+        free(logprobs);
         free(words);
         return sotto__fail_nomem(err, "transcript");
     }
     memcpy(text, one->text, one->text_len);
     text[one->text_len] = '\0';
     memcpy(tokens, one->tokens, one->draft->n * sizeof *tokens);
+    memcpy(logprobs, one->logprobs, one->draft->n * sizeof *logprobs);
     t->segments[t->n] = (sotto_segment){.id = (int32_t)t->n,
                                         .seek_frames = (int32_t)one->seek,
                                         .start_s = one->draft->start_s,
@@ -105,6 +119,7 @@ sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *
                                         .avg_logprob = one->avg_logprob,
                                         .compression_ratio = one->compression_ratio,
                                         .no_speech_prob = one->no_speech_prob,
+                                        .token_logprobs = logprobs,
                                         .words = words,
                                         .n_words = one->draft->n_words};
     t->n++;
@@ -166,6 +181,47 @@ sotto_status sotto__transcript_join(sotto__transcript *t, const sotto__tokenizer
     }
     sotto__ids_free(&ids);
     sotto__str_free(&text);
+    return st;
+}
+
+sotto_status sotto__transcript_tell(sotto__transcript *t, const sotto__tokenizer *tokenizer, const char **text,
+                                    sotto_error *err)
+{
+    static const char replacement[] = "\xEF\xBF\xBD";
+    sotto__str fresh = {0};
+    sotto_status st = SOTTO_OK;
+    *text = "";
+    for (; t->told.n < t->n; t->told.n++) {
+        const sotto_segment *s = &t->segments[t->told.n];
+        if (!sotto__ids_append(&t->told.pending, s->tokens, s->n_tokens)) return sotto__fail_nomem(err, "transcript");
+    }
+    if (!t->told.pending.len) return SOTTO_OK;
+    st = sotto__tokenizer_decode(tokenizer, t->told.pending.data, t->told.pending.len, &fresh, err);
+    const bool half = fresh.len >= 3 && memcmp(fresh.data + fresh.len - 3, replacement, 3) == 0;
+    if (st != SOTTO_OK || half || !fresh.len) goto done;
+    if (!sotto__str_append(&t->told.held, fresh.data, fresh.len)) {
+        st = sotto__fail_nomem(err, "transcript");
+        goto done;
+    }
+    t->told.pending.len = 0;
+    /* Now `held` is what has not been told. Its white space at the end stays there. */
+    const char *from = t->told.held.data;
+    size_t n = t->told.held.len;
+    sotto__utf8_strip(&from, &n);
+    if (!n) goto done;
+    const char *begin = t->told.begun ? t->told.held.data : from;
+    const size_t told = (size_t)(from - begin) + n, space = t->told.held.len - (size_t)(from - t->told.held.data) - n;
+    t->text.len = 0; /* free until the join */
+    if (!sotto__str_append(&t->text, begin, told)) {
+        st = sotto__fail_nomem(err, "transcript");
+        goto done;
+    }
+    memmove(t->told.held.data, t->told.held.data + t->told.held.len - space, space);
+    t->told.held.len = space;
+    t->told.begun = true;
+    *text = t->text.data;
+done:
+    sotto__str_free(&fresh);
     return st;
 }
 

@@ -15,6 +15,7 @@ typedef struct sotto__finished {
     const sotto__drafts *drafts;
     const sotto__draft *draft;
     const int32_t *tokens; /* [draft->n] */
+    const float *logprobs; /* [draft->n] */
     const char *text;
     size_t text_len;
 } sotto__finished;
@@ -23,6 +24,12 @@ sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *
 
 /* Moves all segments of `from` behind those of `t`. */
 sotto_status sotto__transcript_move(sotto__transcript *t, sotto__transcript *from, sotto_error *err);
+
+/* Sets *text to what the segments since the last call add to the whole text: joined over all calls it is the beginning
+ * of what sotto__transcript_join makes, stripped likewise. Half a character, or white space, at its end is told with
+ * what follows. Valid until the next call. */
+sotto_status sotto__transcript_tell(sotto__transcript *t, const sotto__tokenizer *tokenizer, const char **text,
+                                    sotto_error *err);
 
 /* The segments so far; moved by the next add. */
 const sotto_segment *sotto__transcript_segments(const sotto__transcript *t, size_t *n);

@@ -204,6 +204,7 @@ static sotto_status run_search(sotto__window_decoder *d, const sotto__window *wi
     d->tokens.len = 0;
     if (!sotto__ids_append(&d->tokens, found.tokens, found.n_tokens)) return sotto__fail_nomem(err, "tokens");
     *out = (sotto__window_tokens){.tokens = d->tokens.data,
+                                  .logprobs = found.logprobs, /* the search's until it is started again */
                                   .n = d->tokens.len,
                                   .temperature = options->temperature,
                                   .avg_logprob = found.avg_logprob,

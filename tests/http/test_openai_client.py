@@ -63,10 +63,26 @@ class Transcriptions(Client):
         for wanted in ["word"], ["segment"], ["word", "segment"]:
             v = self.create(response_format="verbose_json", timestamp_granularities=wanted)
             self.assertEqual(bool(v.words), "word" in wanted)
-            self.assertTrue(v.segments)
+            self.assertEqual(bool(v.segments), "segment" in wanted)
             for w in v.words or ():
                 self.assertLessEqual(w.start, w.end)
                 self.assertEqual(w.word, w.word.strip())
+
+    def test_logprobs(self):
+        t = self.create(include=["logprobs"])
+        self.assertEqual(bytes(b for p in t.logprobs for b in p.bytes).decode().strip(), t.text)
+        self.assertEqual("".join(p.token for p in t.logprobs).strip(), t.text)
+        self.assertLess(max(p.logprob for p in t.logprobs), 0)
+        self.assertGreater(sum(p.logprob for p in t.logprobs) / len(t.logprobs), -1)
+        self.assertIsNone(self.create().logprobs)
+        *deltas, done = self.create(include=["logprobs"], stream=True)
+        key = lambda p: (p.token, p.logprob, p.bytes)  # noqa: E731
+        self.assertEqual([key(p) for p in done.logprobs], [key(p) for p in t.logprobs])
+        self.assertEqual([key(p) for d in deltas for p in d.logprobs], [key(p) for p in t.logprobs])
+
+    def test_chunking_strategy(self):
+        for strategy in "auto", {"type": "server_vad", "threshold": 0.4, "silence_duration_ms": 300}:
+            self.assertIn(WORDS, self.create(chunking_strategy=strategy).text)
 
     def test_extra_fields(self):
         self.assertTrue(self.create(extra_body={"beam_size": "2", "seed": "1"}).text)
@@ -83,9 +99,9 @@ class Transcriptions(Client):
             {"response_format": "diarized_json"},
             {"language": "xx"},
             {"temperature": 3},
-            {"stream": True},
-            {"include": ["logprobs"]},
-            {"chunking_strategy": {"type": "server_vad"}},
+            {"include": ["logprobs"], "response_format": "text"},
+            {"include": ["tokens"]},
+            {"chunking_strategy": {"type": "server_vad", "threshold": 2}},
             {"timestamp_granularities": ["word"]},
         ):
             with self.subTest(**more), self.assertRaises(openai.BadRequestError) as raised:

@@ -83,7 +83,7 @@ static void test_granularities(void **state)
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         ACCEPT(&english, names[i], "word", "response_format", "verbose_json");
-        assert_true(f.options.word_timestamps && f.write.words && f.write.segments);
+        assert_true(f.options.word_timestamps && f.write.words && !f.write.segments);
         form_free(&f);
         ACCEPT(&english, names[i], "segment", "response_format", "verbose_json");
         assert_true(!f.options.word_timestamps && !f.write.words && f.write.segments);
@@ -166,17 +166,76 @@ static void test_extensions(void **state)
     REFUSE(&english, 400, "beam_size", "beam_size[]", "5");
 }
 
+static void test_logprobs(void **state)
+{
+    form f;
+    api_error e;
+    (void)state;
+    ACCEPT(&english, "include[]", "logprobs");
+    assert_true(f.write.logprobs);
+    form_free(&f);
+    REFUSE(&english, 400, "include", "include[]", "logits");
+    REFUSE(&english, 400, "include", "include[]", "logprobs", "response_format", "verbose_json");
+    REFUSE(&english, 400, "include", "include[]", "logprobs", "response_format", "text");
+}
+
+static void test_chunking_strategy(void **state)
+{
+    form f;
+    api_error e;
+    (void)state;
+    ACCEPT(&english, "chunking_strategy", "auto");
+    assert_true(f.options.vad_threshold == 0.5 && f.options.vad_speech_pad_ms == 30);
+    form_free(&f);
+    ACCEPT(&english, "chunking_strategy", "null");
+    form_free(&f);
+    ACCEPT(&english, "chunking_strategy[type]", "server_vad");
+    assert_true(f.options.vad_threshold == 0.5 && f.options.vad_speech_pad_ms == 300 &&
+                f.options.vad_min_silence_ms == 200);
+    form_free(&f);
+    ACCEPT(&english, "chunking_strategy[threshold]", "0.25", "chunking_strategy[type]", "server_vad",
+           "chunking_strategy[silence_duration_ms]", "700");
+    assert_true(f.options.vad_threshold == 0.25 && f.options.vad_min_silence_ms == 700);
+    form_free(&f);
+    ACCEPT(&english, "chunking_strategy", "{\"type\": \"server_vad\", \"prefix_padding_ms\": 100, \"threshold\": null}");
+    assert_true(f.options.vad_threshold == 0.5 && f.options.vad_speech_pad_ms == 100);
+    form_free(&f);
+    static const char *const bad[][2] = {
+        {"chunking_strategy", "server_vad"},
+        {"chunking_strategy", "[]"},
+        {"chunking_strategy", "{"},
+        {"chunking_strategy", "{}\n{}"},
+        {"chunking_strategy", "{\"threshold\": 0.5}"},
+        {"chunking_strategy", "{\"type\": \"semantic_vad\"}"},
+        {"chunking_strategy", "{\"type\": 1}"},
+        {"chunking_strategy", "{\"type\": \"server_vad\", \"threshold\": \"0.5\"}"},
+        {"chunking_strategy", "{\"type\": \"server_vad\", \"threshold\": 1.5}"},
+        {"chunking_strategy", "{\"type\": \"server_vad\", \"eagerness\": 1}"},
+        {"chunking_strategy[type]", "auto"},
+        {"chunking_strategy[threshold]", "0.5"},
+        {"chunking_strategy[threshold]", "nan"},
+        {"chunking_strategy[silence_duration_ms]", "-1"},
+        {"chunking_strategy[silence_duration_ms]", "1s"},
+        {"chunking_strategy[]", "auto"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        REFUSE(&english, 400, "chunking_strategy", bad[i][0], bad[i][1]);
+    REFUSE(&english, 400, "chunking_strategy", "chunking_strategy", "auto", "chunking_strategy[type]", "server_vad");
+}
+
 static void test_fields_of_openai_that_are_not_here(void **state)
 {
     form f;
     api_error e;
     (void)state;
     ACCEPT(&english, "stream", "false", "chunking_strategy", "auto", "user", "me", "response_format", "text");
+    assert_false(f.stream || f.options.early_segments);
     form_free(&f);
-    REFUSE(&english, 400, "stream", "stream", "true");
+    ACCEPT(&english, "stream", "true", "response_format", "text");
+    assert_true(f.stream && f.options.early_segments);
+    form_free(&f);
+    REFUSE(&english, 400, "stream", "stream", "true", "response_format", "srt");
     REFUSE(&english, 400, "stream", "stream", "perhaps");
-    REFUSE(&english, 400, "include", "include[]", "logprobs");
-    REFUSE(&english, 400, "chunking_strategy", "chunking_strategy[type]", "server_vad");
     REFUSE(&english, 400, "keywords", "keywords[]", "sotto");
     REFUSE(&english, 400, "response_format", "response_format", "diarized_json");
     REFUSE(&english, 400, "tempreature", "tempreature", "0");
@@ -258,6 +317,8 @@ int main(void)
         cmocka_unit_test(test_model),
         cmocka_unit_test(test_languages_and_tasks),
         cmocka_unit_test(test_extensions),
+        cmocka_unit_test(test_logprobs),
+        cmocka_unit_test(test_chunking_strategy),
         cmocka_unit_test(test_fields_of_openai_that_are_not_here),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_pieces),

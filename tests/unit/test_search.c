@@ -216,6 +216,7 @@ static void greedy_takes_the_likeliest(void **state)
             toy_row(seed, r.tokens, i, row);
             for (size_t v = 0; v < VOCAB; v++) assert_true(row[v] <= row[token]);
             sotto__log_softmax(row, VOCAB, row);
+            if (i < r.n_tokens) assert_true(r.logprobs[i] == row[token]);
             sum += (double)row[token];
         }
         assert_true(fabs(sum - r.sum_logprob) < 1e-5);

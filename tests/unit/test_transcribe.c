@@ -316,6 +316,7 @@ static void transcripts_own_their_segments(void **state)
     sotto__draft_word words[] = {{0, 3, 1, 2, 0.5, 1}, {3, 6, 2, 3, 0.25, 1}};
     char text[] = " ab cd", tokens_text[] = " ab cd";
     int32_t tokens[] = {BEGIN, 7, 8, BEGIN + 100};
+    float logprobs[] = {-1, -2, -3, -4};
     sotto__draft draft = {.start_s = 1, .end_s = 3, .first = 0, .n = 4, .first_word = 0, .n_words = 2};
     sotto__drafts drafts = {.items = &draft, .n = 1, .words = words, .n_words = 2, .text = {.data = text, .len = 6}};
     sotto__finished one = {.seek = 100,
@@ -324,6 +325,7 @@ static void transcripts_own_their_segments(void **state)
                            .drafts = &drafts,
                            .draft = &draft,
                            .tokens = tokens,
+                           .logprobs = logprobs,
                            .text = tokens_text,
                            .text_len = 6};
     sotto_result r = {0};
@@ -336,6 +338,7 @@ static void transcripts_own_their_segments(void **state)
     memset(text, 'x', sizeof text - 1);
     memset(tokens_text, 'x', sizeof tokens_text - 1);
     tokens[1] = 0;
+    logprobs[1] = 0;
     sotto__transcript_set_language(t, "de", 0.75);
     assert_int_equal(sotto__transcript_set_text(t, "ab cd…", 6, NULL), SOTTO_OK);
     sotto__transcript_view(t, &r);
@@ -350,6 +353,7 @@ static void transcripts_own_their_segments(void **state)
         assert_string_equal(s->text, " ab cd");
         assert_int_equal(s->n_tokens, 4);
         assert_int_equal(s->tokens[1], 7);
+        assert_true(s->token_logprobs[1] == -2);
         assert_int_equal(s->n_words, 2);
         assert_string_equal(s->words[0].text, " ab");
         assert_string_equal(s->words[1].text, " cd");
