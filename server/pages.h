@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 
+extern const unsigned char page_home[];
+extern const size_t page_home_size;
+
 extern const unsigned char page_captions[];
 extern const size_t page_captions_size;
 

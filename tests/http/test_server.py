@@ -193,7 +193,7 @@ class Endpoints(Shared):
         self.assertAlmostEqual(speed["ratio"] * speed["peak_measured"] / speed["reached"], 1, delta=1e-3)
 
     def test_unknown_path_and_method(self):
-        self.refused(self.d.get("/"), 404)
+        self.refused(self.d.get("/nothing"), 404)
         self.refused(self.d.get("/v1/audio/transcriptions/x"), 404)
         self.refused(self.d.get("/v1/models/"), 404)
         a = self.d.get(PATH)
