@@ -36,8 +36,8 @@ struct engine {
 
 static bool keep_going(const sotto_progress *progress, void *user)
 {
-    const job *j = user;
-    (void)progress;
+    job *j = user;
+    if (j->on_progress && progress->n_segments) j->on_progress(j, progress, j->user);
     return !atomic_load(&j->cancelled);
 }
 

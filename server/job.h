@@ -24,6 +24,8 @@ struct job {
     upload upload;
     int client_fd;                       /* the waiting client's socket until on_done; -1 = nobody to watch */
     void (*on_done)(job *j, void *user); /* no lock held */
+    /* Segments are finished; on the engine's thread, before on_done. NULL: nobody wants to know. */
+    void (*on_progress)(job *j, const sotto_progress *progress, void *user);
     void *user;
     job *next_ended; /* queue.c's */
     reply reply;     /* valid when done; a cancelled job has none (status 0) */

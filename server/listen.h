@@ -7,7 +7,8 @@
 
 #include "sotto.h"
 
-/* *fd listens, non-blocking. `url` gets the actual port. Errors name the address. */
-sotto_status listen_open(int *fd, const char *address, char *url, size_t url_size, sotto_error *err);
+/* *fd listens, non-blocking. `url` gets the actual port. Errors name the address, and `name` ("--listen") where it is
+ * malformed. */
+sotto_status listen_open(int *fd, const char *name, const char *address, char *url, size_t url_size, sotto_error *err);
 
 #endif

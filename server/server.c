@@ -9,6 +9,7 @@
 
 #include "http.h"
 #include "listen.h"
+#include "wyoming.h"
 
 /* "models/tiny.en/" -> "tiny.en"; a model's main file is called after its directory. */
 static void name_model(server *s, const char *path)
@@ -65,12 +66,13 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
     const char *tmp = getenv("TMPDIR");
     upload probe;
     sotto_status st;
-    *s = (server){.config = c, .listener = -1, .started = time(NULL)};
+    *s = (server){.config = c, .listener = -1, .wyoming_listener = -1, .started = time(NULL)};
     s->spool = c->spool ? c->spool : tmp && *tmp ? tmp : "/tmp";
     upload_init(&probe);
     if ((st = upload_open(&probe, s->spool, NULL, err)) != SOTTO_OK) return st;
     upload_close(&probe);
-    if ((st = listen_open(&s->listener, c->listen, s->url, sizeof s->url, err)) != SOTTO_OK) return st;
+    if ((st = listen_open(&s->listener, "--listen", c->listen, s->url, sizeof s->url, err)) != SOTTO_OK) return st;
+    if (c->wyoming && (st = wyoming_listen(s, err)) != SOTTO_OK) goto fail;
     if ((st = load(s, err)) != SOTTO_OK) goto fail;
     if (!(s->queue = queue_create((size_t)c->queue, (size_t)c->slots))) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->queue);
@@ -84,6 +86,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                                   .idle_s = c->idle_timeout};
     if ((st = lives_start(&s->lives, &streams, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
+    if (c->wyoming && (st = wyoming_start(&s->wyoming, s, err)) != SOTTO_OK) goto fail;
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
     return SOTTO_OK;
 fail:
@@ -95,9 +98,10 @@ void server_drain(server *s)
 {
     atomic_store(&s->draining, true);
     lives_end(s->lives);
+    wyoming_wake(s->wyoming);
 }
 
-size_t server_busy(const server *s) { return http_busy(s->http); }
+size_t server_busy(const server *s) { return http_busy(s->http) + wyoming_busy(s->wyoming); }
 
 size_t server_stop(server *s)
 {
@@ -108,6 +112,9 @@ size_t server_stop(server *s)
     if (s->watch) watch_wake(s->watch);
     lives_stop(s->lives);
     engine_join(s->engine);
+    wyoming_stop(s->wyoming);
+    s->wyoming = NULL;
+    if (s->wyoming_listener >= 0) close(s->wyoming_listener);
     /* All jobs have ended, so no connection is suspended; give their last replies a moment to go out. */
     for (int i = 0; s->http && server_busy(s) > 0 && i < 200; i++) usleep(10000);
     if (s->http)
@@ -121,6 +128,6 @@ size_t server_stop(server *s)
     queue_free(s->queue);
     sotto_model_free(s->model);
     free(s->vad_path);
-    *s = (server){.listener = -1};
+    *s = (server){.listener = -1, .wyoming_listener = -1};
     return cut;
 }

@@ -211,6 +211,14 @@ void sotto_model_free(sotto_model *m)
 
 const sotto_model_info *sotto_model_get_info(const sotto_model *m) { return &m->info; }
 
+const char *sotto_model_language(const sotto_model *m, size_t index)
+{
+    const sotto__specials *s = sotto__tokenizer_specials(m->tokenizer);
+    if (!s->multilingual) return index == 0 ? "en" : NULL;
+    return index < (size_t)s->n_languages ? sotto__tokenizer_language(m->tokenizer, s->language_begin + (int32_t)index)
+                                          : NULL;
+}
+
 /* ---- peak ---- */
 
 enum { PEAK_N = 384, PEAK_REPEATS = 12 };
