@@ -256,6 +256,9 @@ SOTTO_API double sotto_model_peak_gflops(sotto_model *model);
 SOTTO_API const char *sotto_language_code(const char *code_or_name);
 SOTTO_API const char *sotto_language_name(const char *code_or_name);
 
+/* Codes of the languages that the model knows, by index from 0, in Whisper's order ("en" first); NULL behind the last. */
+SOTTO_API const char *sotto_model_language(const sotto_model *model, size_t index);
+
 /* ---- transcription -------------------------------------------------------------------------------------------- */
 
 typedef struct sotto_session sotto_session;

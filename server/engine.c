@@ -42,6 +42,7 @@ struct engine {
 static bool keep_going(const sotto_progress *progress, void *user)
 {
     job *j = user;
+    if (j->on_progress && progress->n_segments) j->on_progress(j, progress, j->user);
     return !atomic_load(&j->cancelled) && (!j->events || stream_progress(j, progress));
 }
 

@@ -37,6 +37,8 @@ struct job {
     int client_fd;                       /* the waiting client's socket until on_done; -1 = nobody to watch */
     bool owns_fd;                        /* a handle of the job's own, as a stream's connection may end before it */
     void (*on_done)(job *j, void *user); /* no lock held */
+    /* Segments are finished; on the engine's thread, before on_done. NULL: nobody wants to know. */
+    void (*on_progress)(job *j, const sotto_progress *progress, void *user);
     void *user;
     job *next_ended; /* queue.c's */
     reply reply;     /* valid when done; a cancelled job has none (status 0) */

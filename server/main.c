@@ -115,7 +115,8 @@ int main(int argc, char **argv)
 
     status = 1;
     if (server_start(&s, &c, &err) == SOTTO_OK) {
-        fprintf(stderr, "READY %s model=%s load_s=%.3f\n", s.url, s.model_name, sotto_model_get_info(s.model)->load_s);
+        fprintf(stderr, "READY %s model=%s load_s=%.3f%s%s\n", s.url, s.model_name,
+                sotto_model_get_info(s.model)->load_s, c.wyoming ? " wyoming=" : "", s.wyoming_url);
         await_stop_signal(&s);
         drain(&s, &c);
         size_t cut = server_stop(&s);

@@ -11,4 +11,4 @@ static void answer(server *s, const char *tail, reply *out)
     reply_own(out, 200, reply_type_html, (char *)(uintptr_t)page_home, page_home_size, keep);
 }
 
-const route route_home = {.method = "GET", .path = "/", .answer = answer};
+const route route_home = {.method = "GET", .path = "/", .open = true, .answer = answer};

@@ -11,6 +11,7 @@
 #include "listen.h"
 #include "log.h"
 #include "tls.h"
+#include "wyoming.h"
 
 /* "models/tiny.en/" -> "tiny.en"; a model's main file is called after its directory. */
 static void name_model(server *s, const char *path)
@@ -68,7 +69,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
     upload probe;
     sotto_status st;
     bool is_local;
-    *s = (server){.config = c, .listener = -1, .started = time(NULL)};
+    *s = (server){.config = c, .listener = -1, .wyoming_listener = -1, .started = time(NULL)};
     s->spool = c->spool ? c->spool : tmp && *tmp ? tmp : "/tmp";
     upload_init(&probe);
     if ((st = upload_open(&probe, s->spool, NULL, err)) != SOTTO_OK) return st;
@@ -78,8 +79,8 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                             c->tls_cert ? "key" : "cert");
     if (c->tls_cert && (st = tls_open(c->tls_cert, c->tls_key, err)) != SOTTO_OK) return st;
     if (c->api_key_file && (st = keys_open(&s->keys, c->api_key_file, err)) != SOTTO_OK) return st;
-    if ((st = listen_open(&s->listener, c->listen, c->tls_cert ? "https" : "http", s->url, sizeof s->url, &is_local,
-                          err)) != SOTTO_OK)
+    if ((st = listen_open(&s->listener, "--listen", c->listen, c->tls_cert ? "https" : "http", s->url, sizeof s->url,
+                          &is_local, err)) != SOTTO_OK)
         goto fail;
     if (!is_local && !s->keys && !c->insecure) {
         st =
@@ -89,6 +90,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                          c->listen);
         goto fail;
     }
+    if (c->wyoming && (st = wyoming_listen(s, err)) != SOTTO_OK) goto fail;
     if ((st = load(s, err)) != SOTTO_OK) goto fail;
     if (!(s->queue = queue_create((size_t)c->queue, (size_t)c->per_client, (size_t)c->slots))) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->queue);
@@ -102,6 +104,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                                   .idle_s = c->idle_timeout};
     if ((st = lives_start(&s->lives, &streams, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
+    if (c->wyoming && (st = wyoming_start(&s->wyoming, s, err)) != SOTTO_OK) goto fail;
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
     return SOTTO_OK;
 fail:
@@ -137,9 +140,10 @@ void server_drain(server *s)
 {
     atomic_store(&s->draining, true);
     lives_end(s->lives);
+    wyoming_wake(s->wyoming);
 }
 
-size_t server_busy(const server *s) { return http_busy(s->http); }
+size_t server_busy(const server *s) { return http_busy(s->http) + wyoming_busy(s->wyoming); }
 
 size_t server_stop(server *s)
 {
@@ -150,6 +154,9 @@ size_t server_stop(server *s)
     if (s->watch) watch_wake(s->watch);
     bool ended = lives_stop(s->lives);
     engine_join(s->engine);
+    wyoming_stop(s->wyoming);
+    s->wyoming = NULL;
+    if (s->wyoming_listener >= 0) close(s->wyoming_listener);
     /* All jobs have ended, so no connection is suspended; give their last replies a moment to go out. */
     for (int i = 0; s->http && server_busy(s) > 0 && i < 200; i++) usleep(10000);
     if (s->http)
@@ -166,6 +173,6 @@ size_t server_stop(server *s)
     tls_close();
     sotto_model_free(s->model);
     free(s->vad_path);
-    *s = (server){.listener = -1};
+    *s = (server){.listener = -1, .wyoming_listener = -1};
     return cut;
 }

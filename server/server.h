@@ -14,6 +14,7 @@
 #include "watch.h"
 
 typedef struct http http;
+typedef struct wyoming wyoming;
 
 typedef struct server {
     const config *config;
@@ -28,8 +29,9 @@ typedef struct server {
     lives *lives;
     watch *watch;
     http *http;
-    int listener;
-    char url[128];
+    wyoming *wyoming; /* NULL unless --wyoming */
+    int listener, wyoming_listener;
+    char url[128], wyoming_url[128];
     atomic_bool draining; /* accepted requests finish, new ones get 503 */
 } server;
 

@@ -216,6 +216,14 @@ const char *sotto_model_token_bytes(const sotto_model *m, int32_t token, size_t 
     return sotto__tokenizer_bytes(m->tokenizer, token, n);
 }
 
+const char *sotto_model_language(const sotto_model *m, size_t index)
+{
+    const sotto__specials *s = sotto__tokenizer_specials(m->tokenizer);
+    if (!s->multilingual) return index == 0 ? "en" : NULL;
+    return index < (size_t)s->n_languages ? sotto__tokenizer_language(m->tokenizer, s->language_begin + (int32_t)index)
+                                          : NULL;
+}
+
 /* ---- peak ---- */
 
 enum { PEAK_N = 384, PEAK_REPEATS = 12 };
