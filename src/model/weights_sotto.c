@@ -20,8 +20,10 @@
  *     "sinusoids": true            no frame: whisper.model.sinusoids
  *     "bits": 2 … 8, "group": g    frames: scales, halves [out, ceil(in / g)] stored like values; with "asymmetric"
  *                                  zeros, a byte each; with "columns" halves [in]; with "offsets" halves [in]; codes
- * [out, in], a byte each, or two in a byte where they have up to 4 bits, the first one's bits lowest, by row. value(o,
- * i) = offset[i] + column[i] * scale[o][i / g] * (code[o][i] - zero[o][i / g]), zero 2^(bits - 1) without zeros
+ * [out, in], a byte each, or two in a byte where they have up to 4 bits, the first one's bits lowest, by row. With
+ * "escapes": n, codes of 8 bits are two in a byte, too, less the 121 of -7; 15 is a code outside 121 … 135, and one
+ * more frame holds those n, a byte each. "rate", for information, is the entropy of the codes. value(o, i) = offset[i]
+ * + column[i] * scale[o][i / g] * (code[o][i] - zero[o][i / g]), zero 2^(bits - 1) without zeros
  *
  * A shape of three dimensions [out, in, taps] is one of [out, in * taps] here. */
 #include "model/weights.h"
@@ -33,7 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADER = 8 << 20, MAX_VALUES = 1 << 28, MAX_FRAMES = 5 };
+enum { MAX_HEADER = 8 << 20, MAX_VALUES = 1 << 28, MAX_FRAMES = 6 };
 
 struct parser {
     sotto__weights *w;
@@ -153,24 +155,31 @@ static float *read_codes(struct parser *p, const struct shape *s, const json_t *
     const bool asymmetric = json_is_true(json_object_get(tensor, "asymmetric"));
     const bool columns = json_is_true(json_object_get(tensor, "columns"));
     const bool offsets = json_is_true(json_object_get(tensor, "offsets"));
-    const size_t wanted = 2U + asymmetric + columns + offsets, row = bits <= 4 ? (s->in + 1) / 2 : s->in;
-    size_t group, frame = 0;
+    size_t group, frame = 0, escapes = 0, escaped = 0;
+    const bool escaping = number(tensor, "escapes", s->elements, &escapes), paired = bits <= 4 || escaping;
+    const size_t wanted = 2U + asymmetric + columns + offsets + escaping, row = paired ? (s->in + 1) / 2 : s->in;
     if ((size_t)s->n_frames != wanted || !number(tensor, "group", s->in, &group) || group < 1) return NULL;
     const size_t groups = (s->in + group - 1) / group;
     float *scale = read_halves(p, s->out * groups, s->frames[frame++]);
     unsigned char *zero = scale && asymmetric ? next_frame(p, s->out * groups, s->frames[frame++]) : NULL;
     float *column = scale && columns ? read_halves(p, s->in, s->frames[frame++]) : NULL;
     float *offset = scale && offsets ? read_halves(p, s->in, s->frames[frame++]) : NULL;
-    unsigned char *codes = scale ? next_frame(p, s->out * row, s->frames[wanted - 1]) : NULL;
-    float *y = scale && codes && (zero || !asymmetric) && (column || !columns) && (offset || !offsets)
-                   ? malloc(s->elements * sizeof *y)
-                   : NULL;
+    unsigned char *codes = scale ? next_frame(p, s->out * row, s->frames[wanted - 1 - escaping]) : NULL;
+    unsigned char *others = codes && escaping ? next_frame(p, escapes, s->frames[wanted - 1]) : NULL;
+    float *y =
+        scale && codes && (others || !escaping) && (zero || !asymmetric) && (column || !columns) && (offset || !offsets)
+            ? malloc(s->elements * sizeof *y)
+            : NULL;
     const int middle = 1 << (bits - 1);
     for (size_t o = 0; y && o < s->out; o++) {
         for (size_t i = 0; i < s->in; i++) {
             const size_t g = o * groups + i / group;
-            const unsigned byte = codes[o * row + (bits <= 4 ? i / 2 : i)];
-            const int code = (int)(bits <= 4 ? byte >> (i % 2 * 4) & 15 : byte);
+            const unsigned byte = codes[o * row + (paired ? i / 2 : i)];
+            int code = (int)(paired ? byte >> (i % 2 * 4) & 15 : byte);
+            if (escaping && code < 15)
+                code += middle - 7;
+            else if (escaping)
+                code = escaped < escapes ? others[escaped++] : middle;
             const float value = scale[g] * (float)(code - (zero ? zero[g] : middle));
             y[o * s->in + i] = (column ? column[i] * value : value) + (offset ? offset[i] : 0);
         }
@@ -180,7 +189,10 @@ static float *read_codes(struct parser *p, const struct shape *s, const json_t *
     free(column);
     free(offset);
     free(codes);
-    return y;
+    free(others);
+    if (escaped == escapes) return y;
+    free(y);
+    return NULL;
 }
 
 static float *read_values(struct parser *p, const struct shape *s, const json_t *tensor, int *bits)
