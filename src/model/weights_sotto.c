@@ -10,11 +10,12 @@
  * Frames are Zstandard's. The header:
  *
  *     {"source": NAME, "spec": SPEC, "dims": {"n_mels": 80, …}, "alignment_heads": [[layer, head], …],
- *      "tokens": {"kept": K, "ordinary": N, "bytes": B, "frame": F},
+ *      "tokens": {"ids": true, "kept": K, "ordinary": N, "bytes": B, "frame": F},
  *      "tensors": [{"name": …, "shape": [out, in], …, "nonzero": n, "frames": [sizes]}, …]}
  *
- * "tokens" is the first frame: the K ids that have a row in the embedding, u32 each and ascending, then for each of
- * them below N its length, u16, and its bytes. Tensors are called as CTranslate2 calls them and are one of
+ * "tokens" is the first frame: the K ids that have a row in the embedding, u32 each and ascending (with "ids": false
+ * all have one, and none are listed), then for each of them below N its length, u16, and its bytes. Tensors are called
+ * as CTranslate2 calls them and are one of
  *
  *     "float": 16 or 32            one frame: the values, first all their lowest bytes, then the next …
  *     "sinusoids": true            no frame: whisper.model.sinusoids
@@ -301,7 +302,7 @@ static sotto_status read_vocabulary(struct parser *p, sotto__reader *r, const in
     return SOTTO_OK;
 }
 
-static sotto_status read_ids(struct parser *p, sotto__reader *r, size_t kept)
+static sotto_status read_ids(struct parser *p, sotto__reader *r, size_t kept, bool listed)
 {
     sotto__weights *w = p->w;
     const size_t n = w->dims.n_vocab;
@@ -311,7 +312,7 @@ static sotto_status read_ids(struct parser *p, sotto__reader *r, size_t kept)
     if (!w->row_tokens || !w->token_rows) return sotto__fail_nomem(p->err, "vocabulary");
     memset(w->token_rows, 0xff, n * sizeof *w->token_rows);
     for (size_t i = 0; i < kept; i++) {
-        const uint32_t id = sotto__read_u32(r);
+        const uint32_t id = listed ? sotto__read_u32(r) : (uint32_t)i;
         if (!r->ok || id >= n || (i && id <= (uint32_t)w->row_tokens[i - 1])) return damaged(p, "its vocabulary");
         w->row_tokens[i] = (int32_t)id;
         w->token_rows[id] = (int32_t)i;
@@ -330,7 +331,7 @@ static sotto_status read_tokens(struct parser *p, const json_t *root)
     unsigned char *data = next_frame(p, bytes, frame);
     if (!data) return damaged(p, "its vocabulary");
     sotto__reader r = {data, data + bytes, true};
-    sotto_status st = read_ids(p, &r, kept);
+    sotto_status st = read_ids(p, &r, kept, !json_is_false(json_object_get(tokens, "ids")));
     if (st == SOTTO_OK) st = read_vocabulary(p, &r, w->row_tokens, kept, ordinary);
     /* The special tokens, from the first after the ordinary ones on, are needed whatever is decoded. */
     for (size_t id = ordinary; st == SOTTO_OK && id < w->dims.n_vocab; id++)

@@ -59,8 +59,8 @@ uint16_t *sotto__even_columns(size_t in, const double *r, const double *cost);
 /* The steps that give w->rare rows and the others the entropies in coding; sets step and rare_step. */
 sotto_status sotto__find_steps(sotto__weights_in *w, const sotto__coding *coding, const bool *dead, const double *r,
                                sotto_error *err);
-/* The entropy of n codes in bits a code. */
-double sotto__entropy(const uint8_t *codes, size_t n);
+/* The mean entropy in bits a code: of rare rows ([out], or NULL = none) and the others by themselves. */
+double sotto__entropy(const sotto__coded *c, const uint8_t *rare);
 
 /* awq.c: the columns, in half precision, that leave the least error of the outputs when weights are rounded to nearest;
  * *column (for free()) is NULL where none are better. */

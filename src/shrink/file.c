@@ -134,6 +134,15 @@ static bool encode_floats(struct packed_tensor *p, const float *w, size_t n, boo
     return good;
 }
 
+/* Of a value; at a rate their entropy, as that is what a code takes once it is packed. */
+static double mean_bits(const sotto__coded *c, const sotto__coding *how)
+{
+    size_t rare = 0;
+    if (how->rate > 0) return sotto__entropy(c, how->rare);
+    for (size_t o = 0; how->rare && o < c->out; o++) rare += how->rare[o];
+    return c->bits - (double)rare / (double)c->out * (c->bits - how->rare_bits);
+}
+
 static sotto_status encode_codes(struct packed_tensor *p, const float *w, size_t out, size_t in, const float *gram,
                                  sotto_error *err)
 {
@@ -150,7 +159,7 @@ static sotto_status encode_codes(struct packed_tensor *p, const float *w, size_t
             p->nonzero +=
                 c.offset || (c.scale[g] != 0 && c.codes[o * in + i] != (c.zero ? c.zero[g] : 1 << (c.bits - 1)));
         }
-    const double bits = coding->rate > 0 ? sotto__entropy(c.codes, out * in) : c.bits;
+    const double bits = mean_bits(&c, coding);
     p->bits = (size_t)(bits * (double)p->parameters + 0.5);
     if (coding->rate > 0) json_object_set_new(p->head, "rate", json_real(bits));
     json_object_set_new(p->head, "bits", json_integer(c.bits));
@@ -250,7 +259,7 @@ static json_t *shape_of(const struct packed_tensor *p)
     return integers(p->first ? first : t->first ? second : matrix, 2);
 }
 
-/* Ids and bytes of the tokens that stay, as one frame. */
+/* Ids, unless all stay, and bytes of the tokens that stay, as one frame. */
 static json_t *write_tokens(const sotto__net *net, sotto__str *frame)
 {
     const sotto__tokenizer *tokenizer = net->model->tokenizer;
@@ -258,8 +267,8 @@ static json_t *write_tokens(const sotto__net *net, sotto__str *frame)
     const size_t ordinary = (size_t)sotto__tokenizer_specials(tokenizer)->eot;
     sotto__str raw = {0};
     bool good = true;
-    for (size_t i = 0; good && i < n; i++) {
-        const uint32_t id = net->tokens ? (uint32_t)net->tokens[i] : (uint32_t)i;
+    for (size_t i = 0; good && net->tokens && i < n; i++) {
+        const uint32_t id = (uint32_t)net->tokens[i];
         good = sotto__str_append(&raw, (const char *)&id, sizeof id);
     }
     for (size_t i = 0; good && i < n; i++) {
@@ -271,9 +280,10 @@ static json_t *write_tokens(const sotto__net *net, sotto__str *frame)
         good = sotto__str_append(&raw, (const char *)&size, sizeof size) && sotto__str_append(&raw, bytes, len);
     }
     good = good && sotto__compress(frame, raw.data, raw.len);
-    json_t *head = good ? json_pack("{s:I,s:I,s:I,s:I}", "kept", (json_int_t)n, "ordinary", (json_int_t)ordinary,
-                                    "bytes", (json_int_t)raw.len, "frame", (json_int_t)frame->len)
-                        : NULL;
+    json_t *head =
+        good ? json_pack("{s:b,s:I,s:I,s:I,s:I}", "ids", net->tokens != NULL, "kept", (json_int_t)n, "ordinary",
+                         (json_int_t)ordinary, "bytes", (json_int_t)raw.len, "frame", (json_int_t)frame->len)
+             : NULL;
     sotto__str_free(&raw);
     return head;
 }

@@ -28,14 +28,21 @@ uint16_t *sotto__even_columns(size_t in, const double *r, const double *cost)
     return column;
 }
 
-double sotto__entropy(const uint8_t *codes, size_t n)
+double sotto__entropy(const sotto__coded *c, const uint8_t *rare)
 {
-    size_t count[256] = {0};
+    size_t count[2][256] = {0}, rows[2] = {0};
     double bits = 0;
-    for (size_t i = 0; i < n; i++) count[codes[i]]++;
-    for (size_t v = 0; v < 256; v++)
-        if (count[v]) bits -= (double)count[v] * log2((double)count[v] / (double)n);
-    return n ? bits / (double)n : 0;
+    for (size_t o = 0; o < c->out; o++) {
+        const size_t kind = rare && rare[o];
+        rows[kind]++;
+        for (size_t i = 0; i < c->in; i++) count[kind][c->codes[o * c->in + i]]++;
+    }
+    for (size_t kind = 0; kind < 2; kind++)
+        for (size_t v = 0; v < 256; v++) {
+            const double n = (double)count[kind][v];
+            if (n > 0) bits -= n * log2(n / (double)(rows[kind] * c->in));
+        }
+    return c->out && c->in ? bits / (double)(c->out * c->in) : 0;
 }
 
 /* ---- the step ---- */
@@ -57,7 +64,7 @@ static sotto_status code_sample(struct sample *s, double step, double *bits, sot
         st = sotto__gptq(&s->coded, &s->w, s->dead, s->r, err);
     else
         for (size_t o = 0; o < s->w.out; o++) sotto__round_row(&s->coded, o, &s->w, o, s->x);
-    *bits = sotto__entropy(s->coded.codes, s->w.out * s->w.in);
+    *bits = sotto__entropy(&s->coded, NULL);
     return st;
 }
 

@@ -88,8 +88,8 @@ class Files(Case):
 
     def test_fewer_bits_for_rare_tokens(self) -> None:
         """At a rate the file takes what the entropy of its codes says, and rare tokens' rows take less."""
-        sizes = []
-        for spec, bits in (("rate=4", 4), ("rate=4,rare=en:8000:2", 2 + 2 * 9608 / 51864), ("int5:g64,rare=en:8000:3", 5)):
+        sizes, common = [], 9608 / 51864
+        for spec, bits in (("rate=4", 4), ("rate=4,rare=en:8000:2", 2 + 2 * common), ("int5:g64,rare=en:8000:3", 3 + 2 * common)):
             with self.subTest(spec=spec):
                 path, report = self.shrink(spec)
                 embedding = next(t for t in report["tensors"] if "embeddings" in t["name"])
