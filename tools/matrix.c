@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * sotto-matrix: the algorithms of src/shrink on one matrix, for comparing with references. Not installed.
  *
- *   sotto-matrix quantise BITS GROUP FLAGS IN OUT   FLAGS: letters of "agwc" (asymmetric, GPTQ, AWQ, centred) or "-"
- *   sotto-matrix magnitude|wanda FRACTION IN OUT    the matrix with zeros
- *   sotto-matrix heads WIDTH IN OUT                 scores, f64
- *   sotto-matrix inputs IN OUT                      scores, f64
- *   sotto-matrix compensate I,J,… IN OUT            the matrix with these inputs only
- *   sotto-matrix low_rank RANK IN OUT               a [RANK, in], b [out, RANK]
+ *   sotto-matrix quantise BITS GROUP FLAGS RARE IN OUT   FLAGS: letters of "agwcr" (asymmetric, GPTQ, AWQ, centred,
+ * BITS is a rate) or "-"; every third row has RARE bits, unless that is 0 sotto-matrix magnitude|wanda FRACTION IN OUT
+ * the matrix with zeros sotto-matrix heads WIDTH IN OUT                 scores, f64 sotto-matrix inputs IN OUT scores,
+ * f64 sotto-matrix compensate I,J,… IN OUT            the matrix with these inputs only sotto-matrix low_rank RANK IN
+ * OUT               a [RANK, in], b [out, RANK]
  *
  * IN: int64 out, in, and 1 if a Gram matrix follows, else 0; then f32 w[out, in], gram[in, in]. OUT of quantise: codes,
  * scales (u16), zero points (u8; only with a), one byte that tells whether columns follow, columns (u16), the matrix
@@ -34,14 +33,21 @@ static bool write_all(const struct matrix *m, const void *data, size_t bytes)
 static sotto_status quantise(struct matrix *m, sotto_error *err)
 {
     const char *flags = m->args[2];
-    const sotto__coding coding = {.bits = atoi(m->args[0]),
+    const bool rate = strchr(flags, 'r');
+    uint8_t *rare = calloc(m->out + 1, 1);
+    for (size_t o = 0; rare && o < m->out; o += 3) rare[o] = 1;
+    const sotto__coding coding = {.bits = rate ? 8 : atoi(m->args[0]),
                                   .group = strtoul(m->args[1], NULL, 10),
+                                  .rate = rate ? atof(m->args[0]) : 0,
+                                  .rare = atof(m->args[3]) > 0 ? rare : NULL,
+                                  .rare_bits = atof(m->args[3]),
                                   .asymmetric = strchr(flags, 'a'),
                                   .gptq = strchr(flags, 'g'),
                                   .awq = strchr(flags, 'w'),
                                   .centred = strchr(flags, 'c')};
     sotto__coded c;
     sotto_status st = sotto__quantise(&c, m->w, m->out, m->in, &coding, m->gram, err);
+    free(rare);
     if (st != SOTTO_OK) return st;
     const size_t groups = (c.in + c.group - 1) / c.group;
     const uint8_t columns = c.column != NULL, offsets = c.offset != NULL;
@@ -122,7 +128,7 @@ static const struct {
     const char *name;
     int args;
     sotto_status (*run)(struct matrix *m, sotto_error *err);
-} algorithms[] = {{"quantise", 3, quantise}, {"magnitude", 1, magnitude}, {"wanda", 1, wanda},
+} algorithms[] = {{"quantise", 4, quantise}, {"magnitude", 1, magnitude}, {"wanda", 1, wanda},
                   {"heads", 1, heads},       {"inputs", 0, inputs},       {"compensate", 1, compensate},
                   {"low_rank", 1, low_rank}};
 enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };

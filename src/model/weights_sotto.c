@@ -10,18 +10,21 @@
  * Frames are Zstandard's. The header:
  *
  *     {"source": NAME, "spec": SPEC, "dims": {"n_mels": 80, …}, "alignment_heads": [[layer, head], …],
- *      "tokens": {"kept": K, "ordinary": N, "bytes": B, "frame": F},
+ *      "tokens": {"ids": true, "kept": K, "ordinary": N, "bytes": B, "frame": F},
  *      "tensors": [{"name": …, "shape": [out, in], …, "nonzero": n, "frames": [sizes]}, …]}
  *
- * "tokens" is the first frame: the K ids that have a row in the embedding, u32 each and ascending, then for each of
- * them below N its length, u16, and its bytes. Tensors are called as CTranslate2 calls them and are one of
+ * "tokens" is the first frame: the K ids that have a row in the embedding, u32 each and ascending (with "ids": false
+ * all have one, and none are listed), then for each of them below N its length, u16, and its bytes. Tensors are called
+ * as CTranslate2 calls them and are one of
  *
  *     "float": 16 or 32            one frame: the values, first all their lowest bytes, then the next …
  *     "sinusoids": true            no frame: whisper.model.sinusoids
  *     "bits": 2 … 8, "group": g    frames: scales, halves [out, ceil(in / g)] stored like values; with "asymmetric"
  *                                  zeros, a byte each; with "columns" halves [in]; with "offsets" halves [in]; codes
- * [out, in], a byte each, or two in a byte where they have up to 4 bits, the first one's bits lowest, by row. value(o,
- * i) = offset[i] + column[i] * scale[o][i / g] * (code[o][i] - zero[o][i / g]), zero 2^(bits - 1) without zeros
+ * [out, in], a byte each, or two in a byte where they have up to 4 bits, the first one's bits lowest, by row. With
+ * "escapes": n, codes of 8 bits are two in a byte, too, less the 121 of -7; 15 is a code outside 121 … 135, and one
+ * more frame holds those n, a byte each. "rate", for information, is the entropy of the codes. value(o, i) = offset[i]
+ * + column[i] * scale[o][i / g] * (code[o][i] - zero[o][i / g]), zero 2^(bits - 1) without zeros
  *
  * A shape of three dimensions [out, in, taps] is one of [out, in * taps] here. */
 #include "model/weights.h"
@@ -33,7 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADER = 8 << 20, MAX_VALUES = 1 << 28, MAX_FRAMES = 5 };
+enum { MAX_HEADER = 8 << 20, MAX_VALUES = 1 << 28, MAX_FRAMES = 6 };
 
 struct parser {
     sotto__weights *w;
@@ -153,24 +156,31 @@ static float *read_codes(struct parser *p, const struct shape *s, const json_t *
     const bool asymmetric = json_is_true(json_object_get(tensor, "asymmetric"));
     const bool columns = json_is_true(json_object_get(tensor, "columns"));
     const bool offsets = json_is_true(json_object_get(tensor, "offsets"));
-    const size_t wanted = 2U + asymmetric + columns + offsets, row = bits <= 4 ? (s->in + 1) / 2 : s->in;
-    size_t group, frame = 0;
+    size_t group, frame = 0, escapes = 0, escaped = 0;
+    const bool escaping = number(tensor, "escapes", s->elements, &escapes), paired = bits <= 4 || escaping;
+    const size_t wanted = 2U + asymmetric + columns + offsets + escaping, row = paired ? (s->in + 1) / 2 : s->in;
     if ((size_t)s->n_frames != wanted || !number(tensor, "group", s->in, &group) || group < 1) return NULL;
     const size_t groups = (s->in + group - 1) / group;
     float *scale = read_halves(p, s->out * groups, s->frames[frame++]);
     unsigned char *zero = scale && asymmetric ? next_frame(p, s->out * groups, s->frames[frame++]) : NULL;
     float *column = scale && columns ? read_halves(p, s->in, s->frames[frame++]) : NULL;
     float *offset = scale && offsets ? read_halves(p, s->in, s->frames[frame++]) : NULL;
-    unsigned char *codes = scale ? next_frame(p, s->out * row, s->frames[wanted - 1]) : NULL;
-    float *y = scale && codes && (zero || !asymmetric) && (column || !columns) && (offset || !offsets)
-                   ? malloc(s->elements * sizeof *y)
-                   : NULL;
+    unsigned char *codes = scale ? next_frame(p, s->out * row, s->frames[wanted - 1 - escaping]) : NULL;
+    unsigned char *others = codes && escaping ? next_frame(p, escapes, s->frames[wanted - 1]) : NULL;
+    float *y =
+        scale && codes && (others || !escaping) && (zero || !asymmetric) && (column || !columns) && (offset || !offsets)
+            ? malloc(s->elements * sizeof *y)
+            : NULL;
     const int middle = 1 << (bits - 1);
     for (size_t o = 0; y && o < s->out; o++) {
         for (size_t i = 0; i < s->in; i++) {
             const size_t g = o * groups + i / group;
-            const unsigned byte = codes[o * row + (bits <= 4 ? i / 2 : i)];
-            const int code = (int)(bits <= 4 ? byte >> (i % 2 * 4) & 15 : byte);
+            const unsigned byte = codes[o * row + (paired ? i / 2 : i)];
+            int code = (int)(paired ? byte >> (i % 2 * 4) & 15 : byte);
+            if (escaping && code < 15)
+                code += middle - 7;
+            else if (escaping)
+                code = escaped < escapes ? others[escaped++] : middle;
             const float value = scale[g] * (float)(code - (zero ? zero[g] : middle));
             y[o * s->in + i] = (column ? column[i] * value : value) + (offset ? offset[i] : 0);
         }
@@ -180,7 +190,10 @@ static float *read_codes(struct parser *p, const struct shape *s, const json_t *
     free(column);
     free(offset);
     free(codes);
-    return y;
+    free(others);
+    if (escaped == escapes) return y;
+    free(y);
+    return NULL;
 }
 
 static float *read_values(struct parser *p, const struct shape *s, const json_t *tensor, int *bits)
@@ -289,7 +302,7 @@ static sotto_status read_vocabulary(struct parser *p, sotto__reader *r, const in
     return SOTTO_OK;
 }
 
-static sotto_status read_ids(struct parser *p, sotto__reader *r, size_t kept)
+static sotto_status read_ids(struct parser *p, sotto__reader *r, size_t kept, bool listed)
 {
     sotto__weights *w = p->w;
     const size_t n = w->dims.n_vocab;
@@ -299,7 +312,7 @@ static sotto_status read_ids(struct parser *p, sotto__reader *r, size_t kept)
     if (!w->row_tokens || !w->token_rows) return sotto__fail_nomem(p->err, "vocabulary");
     memset(w->token_rows, 0xff, n * sizeof *w->token_rows);
     for (size_t i = 0; i < kept; i++) {
-        const uint32_t id = sotto__read_u32(r);
+        const uint32_t id = listed ? sotto__read_u32(r) : (uint32_t)i;
         if (!r->ok || id >= n || (i && id <= (uint32_t)w->row_tokens[i - 1])) return damaged(p, "its vocabulary");
         w->row_tokens[i] = (int32_t)id;
         w->token_rows[id] = (int32_t)i;
@@ -318,7 +331,7 @@ static sotto_status read_tokens(struct parser *p, const json_t *root)
     unsigned char *data = next_frame(p, bytes, frame);
     if (!data) return damaged(p, "its vocabulary");
     sotto__reader r = {data, data + bytes, true};
-    sotto_status st = read_ids(p, &r, kept);
+    sotto_status st = read_ids(p, &r, kept, !json_is_false(json_object_get(tokens, "ids")));
     if (st == SOTTO_OK) st = read_vocabulary(p, &r, w->row_tokens, kept, ordinary);
     /* The special tokens, from the first after the ordinary ones on, are needed whatever is decoded. */
     for (size_t id = ordinary; st == SOTTO_OK && id < w->dims.n_vocab; id++)

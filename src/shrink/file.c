@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A net -> one file (its layout: model/weights_sotto.c) and a report of what is in it. */
+#include "shrink/coding.h"
 #include "shrink/net.h"
 #include "base/checked.h"
 #include "model/compress.h"
@@ -15,14 +16,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_FRAMES = 5, VERSION = 1 };
+enum { MAX_FRAMES = 6, VERSION = 1 };
 
 /* One tensor as the file has it. */
 struct packed_tensor {
     const sotto__tensor_copy *from;
     bool first; /* the first of two factors */
     char name[128];
-    size_t parameters, nonzero, bits; /* bits: of a value */
+    size_t parameters, nonzero, bits; /* bits: of all values */
     json_t *head;
     sotto__str frames;
     size_t sizes[MAX_FRAMES];
@@ -60,8 +61,33 @@ static bool add_shuffled(struct packed_tensor *p, const void *values, size_t n, 
     return good;
 }
 
-static bool add_codes(struct packed_tensor *p, const sotto__coded *c)
+/* Codes of 8 bits that are nearly all within 7 of the middle: those two in a byte, 0 … 14 for -7 … 7, the others 15 and
+ * in a frame of their own. Zstandard spends at least a bit on a byte, and less than that is lost on two codes at once.
+ */
+static bool add_escaped(struct packed_tensor *p, const sotto__coded *c, size_t escapes)
 {
+    const size_t row = (c->in + 1) / 2;
+    unsigned char *bytes = calloc(c->out * row + 1, 1), *others = malloc(escapes + 1);
+    size_t n = 0;
+    for (size_t o = 0; bytes && others && o < c->out; o++)
+        for (size_t i = 0; i < c->in; i++) {
+            const uint8_t code = c->codes[o * c->in + i];
+            const unsigned nibble = code >= 121 && code <= 135 ? code - 121U : 15U;
+            if (nibble == 15) others[n++] = code;
+            bytes[o * row + i / 2] = (unsigned char)(bytes[o * row + i / 2] | nibble << (i % 2 * 4));
+        }
+    json_object_set_new(p->head, "escapes", json_integer((json_int_t)escapes));
+    const bool good = bytes && others && add_frame(p, bytes, c->out * row) && add_frame(p, others, escapes);
+    free(bytes);
+    free(others);
+    return good;
+}
+
+static bool add_codes(struct packed_tensor *p, const sotto__coded *c, bool rate)
+{
+    size_t escapes = 0;
+    for (size_t i = 0; rate && i < c->out * c->in; i++) escapes += c->codes[i] < 121 || c->codes[i] > 135;
+    if (rate && escapes < c->out * c->in / 200) return add_escaped(p, c, escapes);
     const size_t row = c->bits <= 4 ? (c->in + 1) / 2 : c->in;
     unsigned char *bytes = calloc(c->out * row + 1, 1);
     for (size_t o = 0; bytes && o < c->out; o++)
@@ -101,17 +127,29 @@ static bool encode_floats(struct packed_tensor *p, const float *w, size_t n, boo
         p->nonzero += w[i] != 0;
         wide |= isinf((float)narrow[i]) && !isinf(w[i]);
     }
-    p->bits = wide ? 32 : 16;
-    json_object_set_new(p->head, "float", json_integer((json_int_t)p->bits));
+    p->bits = (wide ? 32 : 16) * p->parameters;
+    json_object_set_new(p->head, "float", json_integer(wide ? 32 : 16));
     const bool good = wide ? add_shuffled(p, w, n, sizeof *w) : add_shuffled(p, narrow, n, sizeof *narrow);
     free(narrow);
     return good;
 }
 
-static sotto_status encode_codes(struct packed_tensor *p, const float *w, size_t out, size_t in, const float *gram,
-                                 const sotto__coding *coding, sotto_error *err)
+/* Of a value; at a rate their entropy, as that is what a code takes once it is packed. */
+static double mean_bits(const sotto__coded *c, const sotto__coding *how)
 {
+    size_t rare = 0;
+    if (how->rate > 0) return sotto__entropy(c, how->rare);
+    for (size_t o = 0; how->rare && o < c->out; o++) rare += how->rare[o];
+    return c->bits - (double)rare / (double)c->out * (c->bits - how->rare_bits);
+}
+
+static sotto_status encode_codes(struct packed_tensor *p, const float *w, size_t out, size_t in, const float *gram,
+                                 sotto_error *err)
+{
+    sotto__coding how = p->from->coding->coding, *coding = &how;
     sotto__coded c;
+    how.rare = p->from->rare;
+    how.rare_bits = p->from->rare_bits;
     const sotto_status st = sotto__quantise(&c, w, out, in, coding, gram, err);
     if (st != SOTTO_OK) return st;
     const size_t groups = (in + c.group - 1) / c.group;
@@ -121,16 +159,18 @@ static sotto_status encode_codes(struct packed_tensor *p, const float *w, size_t
             p->nonzero +=
                 c.offset || (c.scale[g] != 0 && c.codes[o * in + i] != (c.zero ? c.zero[g] : 1 << (c.bits - 1)));
         }
-    p->bits = (size_t)c.bits;
+    const double bits = mean_bits(&c, coding);
+    p->bits = (size_t)(bits * (double)p->parameters + 0.5);
+    if (coding->rate > 0) json_object_set_new(p->head, "rate", json_real(bits));
     json_object_set_new(p->head, "bits", json_integer(c.bits));
     json_object_set_new(p->head, "group", json_integer((json_int_t)c.group));
     if (c.zero) json_object_set_new(p->head, "asymmetric", json_true());
     if (c.column) json_object_set_new(p->head, "columns", json_true());
     if (c.offset) json_object_set_new(p->head, "offsets", json_true());
-    const bool good = add_shuffled(p, c.scale, out * groups, sizeof *c.scale) &&
-                      (!c.zero || add_frame(p, c.zero, out * groups)) &&
-                      (!c.column || add_shuffled(p, c.column, in, sizeof *c.column)) &&
-                      (!c.offset || add_shuffled(p, c.offset, in, sizeof *c.offset)) && add_codes(p, &c);
+    const bool good =
+        add_shuffled(p, c.scale, out * groups, sizeof *c.scale) && (!c.zero || add_frame(p, c.zero, out * groups)) &&
+        (!c.column || add_shuffled(p, c.column, in, sizeof *c.column)) &&
+        (!c.offset || add_shuffled(p, c.offset, in, sizeof *c.offset)) && add_codes(p, &c, coding->rate > 0);
     sotto__coded_free(&c);
     return good ? SOTTO_OK : sotto__fail_nomem(err, "shrunken model");
 }
@@ -162,7 +202,7 @@ static void encode(void *arg, size_t index, int thread)
         json_object_set_new(p->head, "sinusoids", json_true());
         p->nonzero = p->parameters;
     } else if (t->coding && t->coding->kind == SOTTO__TERM_CODES) {
-        p->status = encode_codes(p, values, out, in, gram, &t->coding->coding, &p->err);
+        p->status = encode_codes(p, values, out, in, gram, &p->err);
     } else if (!encode_floats(p, values, out * in, w->wide && !t->coding)) {
         p->status = sotto__fail_nomem(&p->err, "shrunken model");
     }
@@ -219,7 +259,7 @@ static json_t *shape_of(const struct packed_tensor *p)
     return integers(p->first ? first : t->first ? second : matrix, 2);
 }
 
-/* Ids and bytes of the tokens that stay, as one frame. */
+/* Ids, unless all stay, and bytes of the tokens that stay, as one frame. */
 static json_t *write_tokens(const sotto__net *net, sotto__str *frame)
 {
     const sotto__tokenizer *tokenizer = net->model->tokenizer;
@@ -227,8 +267,8 @@ static json_t *write_tokens(const sotto__net *net, sotto__str *frame)
     const size_t ordinary = (size_t)sotto__tokenizer_specials(tokenizer)->eot;
     sotto__str raw = {0};
     bool good = true;
-    for (size_t i = 0; good && i < n; i++) {
-        const uint32_t id = net->tokens ? (uint32_t)net->tokens[i] : (uint32_t)i;
+    for (size_t i = 0; good && net->tokens && i < n; i++) {
+        const uint32_t id = (uint32_t)net->tokens[i];
         good = sotto__str_append(&raw, (const char *)&id, sizeof id);
     }
     for (size_t i = 0; good && i < n; i++) {
@@ -240,9 +280,10 @@ static json_t *write_tokens(const sotto__net *net, sotto__str *frame)
         good = sotto__str_append(&raw, (const char *)&size, sizeof size) && sotto__str_append(&raw, bytes, len);
     }
     good = good && sotto__compress(frame, raw.data, raw.len);
-    json_t *head = good ? json_pack("{s:I,s:I,s:I,s:I}", "kept", (json_int_t)n, "ordinary", (json_int_t)ordinary,
-                                    "bytes", (json_int_t)raw.len, "frame", (json_int_t)frame->len)
-                        : NULL;
+    json_t *head =
+        good ? json_pack("{s:b,s:I,s:I,s:I,s:I}", "ids", net->tokens != NULL, "kept", (json_int_t)n, "ordinary",
+                         (json_int_t)ordinary, "bytes", (json_int_t)raw.len, "frame", (json_int_t)frame->len)
+             : NULL;
     sotto__str_free(&raw);
     return head;
 }
@@ -366,12 +407,12 @@ static char *report_of(const struct writing *w, const char *spec, size_t file_by
         const sotto_part part = p->from->param.part;
         parameters[part] += p->parameters;
         nonzero[part] += p->nonzero;
-        bits[part] += p->bits * p->parameters;
+        bits[part] += p->bits;
         bytes[part] += p->frames.len;
-        json_array_append_new(
-            tensors, json_pack("{s:s,s:s,s:o,s:I,s:I,s:I,s:I}", "name", p->name, "part", sotto_part_name(part), "shape",
-                               shape_of(p), "parameters", (json_int_t)p->parameters, "nonzero", (json_int_t)p->nonzero,
-                               "bits", (json_int_t)(p->bits * p->parameters), "bytes", (json_int_t)p->frames.len));
+        json_array_append_new(tensors, json_pack("{s:s,s:s,s:o,s:I,s:I,s:I,s:I}", "name", p->name, "part",
+                                                 sotto_part_name(part), "shape", shape_of(p), "parameters",
+                                                 (json_int_t)p->parameters, "nonzero", (json_int_t)p->nonzero, "bits",
+                                                 (json_int_t)p->bits, "bytes", (json_int_t)p->frames.len));
     }
     for (int i = 0; i < SOTTO_PART_COUNT; i++) {
         json_object_set_new(parts, sotto_part_name((sotto_part)i),

@@ -16,7 +16,7 @@ enum { ROWS = 128, BLOCK = 128 }; /* rows at a time; inputs whose errors reach t
 struct work {
     sotto__coded *c;
     const sotto__weights_in *w;
-    const sotto__gram *gram;
+    const bool *dead;       /* [in] */
     double *cost;           /* [in]: 1 / R_ii^2 */
     const double *r;        /* [in, in] */
     double *x;              /* [ROWS, in]: the weights as changed */
@@ -35,14 +35,14 @@ static size_t block_end(const sotto__coded *c, size_t i)
 
 static bool stays_zero(const struct work *k, size_t o, size_t i)
 {
-    return k->gram->dead[i] || (!k->w->offset && k->w->w[o * k->w->in + i] == 0);
+    return k->dead[i] || (!k->w->offset && k->w->w[o * k->w->in + i] == 0);
 }
 
 static void begin_group(struct work *k, size_t o, size_t row, size_t i)
 {
     const size_t n = sotto__group_end(k->c, i) - i;
     for (size_t j = 0; j < n; j++) k->group[j] = stays_zero(k, o, i + j) ? 0 : k->x[row * k->c->in + i + j];
-    k->grid[row] = sotto__grid_choose(k->group, k->cost + i, n, k->c->bits, k->c->zero != NULL);
+    k->grid[row] = sotto__row_grid(k->c, k->w, o, k->group, k->cost + i, n);
     sotto__coded_set_grid(k->c, o, i / k->c->group, &k->grid[row]);
 }
 
@@ -68,7 +68,7 @@ static void round_rows(struct work *k, size_t first_row, size_t rows)
     const size_t in = k->c->in;
     for (size_t row = 0; row < rows; row++)
         for (size_t i = 0; i < in; i++)
-            k->x[row * in + i] = k->gram->dead[i] ? 0 : sotto__weight_in(k->w, first_row + row, i);
+            k->x[row * in + i] = k->dead[i] ? 0 : sotto__weight_in(k->w, first_row + row, i);
     for (size_t i = 0, end; i < in; i = end) {
         end = block_end(k->c, i);
         for (size_t row = 0; row < rows; row++) round_block(k, first_row + row, row, i, end);
@@ -77,22 +77,21 @@ static void round_rows(struct work *k, size_t first_row, size_t rows)
     }
 }
 
-sotto_status sotto__gptq(sotto__coded *c, const sotto__weights_in *w, const sotto__gram *gram, sotto_error *err)
+sotto_status sotto__gptq(sotto__coded *c, const sotto__weights_in *w, const bool *dead, const double *r,
+                         sotto_error *err)
 {
     sotto_status st = SOTTO_OK;
-    double *r = sotto__gram_factor(gram, sotto__inverse_factor);
     struct work *k = calloc(1, sizeof *k);
     double *x = sotto__aligned(c->in, ROWS * sizeof *x), *errors = sotto__aligned(ROWS * BLOCK, sizeof *errors);
     double *group = sotto__aligned(c->in, sizeof *group), *cost = sotto__aligned(c->in, sizeof *cost);
-    if (!r || !k || !x || !errors || !group || !cost) {
+    if (!k || !x || !errors || !group || !cost) {
         st = sotto__fail_nomem(err, "gptq");
     } else {
-        *k = (struct work){.c = c, .w = w, .gram = gram, .r = r, .x = x, .errors = errors, .group = group};
+        *k = (struct work){.c = c, .w = w, .dead = dead, .r = r, .x = x, .errors = errors, .group = group};
         k->cost = cost;
         for (size_t i = 0; i < c->in; i++) cost[i] = 1 / (r[i * c->in + i] * r[i * c->in + i]);
         for (size_t o = 0; o < c->out; o += ROWS) round_rows(k, o, c->out - o < ROWS ? c->out - o : ROWS);
     }
-    free(r);
     free(k);
     free(x);
     free(errors);

@@ -103,6 +103,7 @@ void sotto__net_free(sotto__net *net)
         free(net->tensors[i].gram);
         free(net->tensors[i].first);
         free(net->tensors[i].inner_gram);
+        free(net->tensors[i].rare);
     }
     free(net->tensors);
     free(net->tokens);

@@ -18,6 +18,8 @@ typedef struct sotto__tensor_copy {
     size_t rank;
     float *inner_gram;         /* [rank, rank] of what the first factor makes, or NULL */
     const sotto__term *coding; /* of kind CODES or HALF; NULL: as it is */
+    uint8_t *rare;             /* NULL, or [out]: 1 for rows of rare_bits */
+    double rare_bits;
 } sotto__tensor_copy;
 
 typedef struct sotto__net {
@@ -48,6 +50,7 @@ sotto_status sotto__drop_neurons(sotto__net *net, const sotto__term *term, sotto
 sotto_status sotto__shorten(sotto__net *net, const sotto__term *term, sotto_error *err);
 /* vocabulary.c */
 sotto_status sotto__trim_vocabulary(sotto__net *net, const sotto__term *term, sotto_error *err);
+sotto_status sotto__mark_rare(sotto__net *net, const sotto__term *term, sotto_error *err);
 /* matrices.c */
 sotto_status sotto__factor_matrices(sotto__net *net, const sotto__term *term, sotto_error *err);
 sotto_status sotto__prune_matrices(sotto__net *net, const sotto__term *term, sotto_error *err);

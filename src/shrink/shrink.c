@@ -25,6 +25,7 @@ static const struct {
     {SOTTO__TERM_CTX, sotto__shorten},          {SOTTO__TERM_VOCAB, sotto__trim_vocabulary},
     {SOTTO__TERM_RANK, sotto__factor_matrices}, {SOTTO__TERM_PRUNE, sotto__prune_matrices},
     {SOTTO__TERM_HALF, sotto__choose_coding},   {SOTTO__TERM_CODES, sotto__choose_coding},
+    {SOTTO__TERM_RARE, sotto__mark_rare},
 };
 
 void sotto_shrink_options_default(sotto_shrink_options *options)

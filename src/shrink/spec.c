@@ -128,6 +128,39 @@ static sotto_status take_codes(sotto__term *t, const struct piece *p, sotto_erro
     return SOTTO_OK;
 }
 
+static bool parse_bits(const char *text, double *out)
+{
+    char *end;
+    if (!text || *text < '0' || *text > '9') return false;
+    *out = strtod(text, &end);
+    return !*end && *out >= 0.5 && *out <= 8;
+}
+
+static sotto_status take_rate(sotto__term *t, const struct piece *p, sotto_error *err)
+{
+    sotto__coding *c = &t->coding;
+    *c = (sotto__coding){.bits = 8};
+    bool good = parse_bits(p->value, &c->rate) && c->rate <= 7;
+    for (size_t i = 0; i < p->n_flags; i++) {
+        if (strcmp(p->flags[i], "gptq") == 0)
+            c->gptq = true;
+        else if (strcmp(p->flags[i], "centred") == 0)
+            c->centred = true;
+        else
+            good = false;
+    }
+    return good ? SOTTO_OK : wrong(p, "rate=B[:gptq][:centred][@SCOPE], B from 0.5 to 7 bits", err);
+}
+
+static sotto_status take_rare(sotto__term *t, const struct piece *p, sotto_error *err)
+{
+    if (!p->value || !*p->value || p->n_flags != 2 || p->scope || !parse_size(p->flags[0], 256, 1 << 20, &t->number) ||
+        !parse_bits(p->flags[1], &t->fraction))
+        return wrong(p, "rare=en:N:B or rare=FILE:N:B, N at least 256, B from 0.5 to 8 bits", err);
+    strcpy(t->source, p->value);
+    return SOTTO_OK;
+}
+
 static const struct {
     const char *name; /* '#': a digit from 2 to 8 */
     sotto__term_kind kind;
@@ -144,6 +177,8 @@ static const struct {
     {"prune", SOTTO__TERM_PRUNE, take_prune},
     {"f16", SOTTO__TERM_HALF, take_half},
     {"int#", SOTTO__TERM_CODES, take_codes},
+    {"rate", SOTTO__TERM_CODES, take_rate},
+    {"rare", SOTTO__TERM_RARE, take_rare},
 };
 
 static bool is_called(const char *name, const char *pattern)
@@ -209,7 +244,8 @@ static sotto_status add_term(sotto__spec *s, const char *text, size_t n, sotto_e
         if (p.scope) strcpy(t->scope, p.scope);
         return table[i].take(t, &p, err);
     }
-    return wrong(&p, "calibration, vocab, layers, drop, heads, mlp, ctx, rank, prune, f16 or int2 … int8", err);
+    return wrong(&p, "calibration, vocab, layers, drop, heads, mlp, ctx, rank, prune, f16, int2 … int8, rate or rare",
+                 err);
 }
 
 sotto_status sotto__spec_parse(sotto__spec *out, const char *text, sotto_error *err)

@@ -14,6 +14,8 @@
  *     prune=F[:wanda][@SCOPE] the fraction F of weights set to zero
  *     f16[@SCOPE]            values in 16 bits
  *     intB[:gN|:row][:asym][:gptq][:awq][:centred][@SCOPE]   B = 2 … 8 bits, a scale for N inputs (64)
+ *     rate=B[:gptq][:centred][@SCOPE]   codes of B bits on average (0.5 … 7), packed by their entropy
+ *     rare=en:N:B, rare=FILE:N:B   B bits for those rows of the embedding that vocab=en:N or vocab=FILE:N would drop
  *
  * They are applied in the order of this list, whatever their order in the string; of several terms of one kind that
  * name the same matrix, the last one counts. A scope is made of names that all have to fit, joined by dots: encoder,
@@ -38,7 +40,8 @@ typedef enum sotto__term_kind {
     SOTTO__TERM_RANK,
     SOTTO__TERM_PRUNE,
     SOTTO__TERM_HALF,
-    SOTTO__TERM_CODES,
+    SOTTO__TERM_CODES, /* int# and rate */
+    SOTTO__TERM_RARE,
     SOTTO__TERM_KINDS
 } sotto__term_kind;
 
@@ -47,9 +50,9 @@ enum { SOTTO__TERMS = 64, SOTTO__TERM_TEXT = 200 };
 typedef struct sotto__term {
     sotto__term_kind kind;
     char scope[SOTTO__TERM_TEXT];  /* "" = everything */
-    char source[SOTTO__TERM_TEXT]; /* vocab: "en" or a file; calibration: a path */
-    double fraction;               /* heads, mlp, rank, prune */
-    size_t number;                 /* layers, ctx, vocab (0 = all) */
+    char source[SOTTO__TERM_TEXT]; /* vocab, rare: "en" or a file; calibration: a path */
+    double fraction;               /* heads, mlp, rank, prune; rare: bits */
+    size_t number;                 /* layers, ctx, vocab (0 = all), rare */
     uint64_t drop[4];              /* bit of each layer to drop */
     bool wanda;
     sotto__coding coding; /* of codes */

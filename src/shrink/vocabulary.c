@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,24 +108,58 @@ static void keep_rows(sotto__net *net)
     }
 }
 
+/* Which of the source's tokens are needed or among the term's; c->stays is for free() in any case. */
+static sotto_status choose(struct choice *c, const sotto__net *net, const sotto__term *term, sotto_error *err)
+{
+    *c = (struct choice){.tokenizer = net->model->tokenizer, .n = (size_t)net->model->info.n_vocab};
+    const size_t most = term->number ? term->number : c->n;
+    c->ordinary = (size_t)sotto__tokenizer_specials(c->tokenizer)->eot;
+    c->stays = calloc(c->n, 1);
+    const sotto_status st = c->stays ? keep_needed(c, err) : sotto__fail_nomem(err, "vocabulary");
+    if (st != SOTTO_OK) return st;
+    if (strcmp(term->source, "en") != 0) return keep_text(c, term->source, most, err);
+    keep_ascii(c, most);
+    return SOTTO_OK;
+}
+
 sotto_status sotto__trim_vocabulary(sotto__net *net, const sotto__term *term, sotto_error *err)
 {
-    struct choice c = {.tokenizer = net->model->tokenizer, .n = (size_t)net->model->info.n_vocab};
-    const size_t most = term->number ? term->number : c.n;
+    struct choice c;
     if (net->tokens) return sotto__fail(err, SOTTO_EINVAL, "shrink spec: the vocabulary is to be trimmed twice");
-    c.ordinary = (size_t)sotto__tokenizer_specials(c.tokenizer)->eot;
-    c.stays = calloc(c.n, 1);
-    sotto_status st = c.stays ? keep_needed(&c, err) : sotto__fail_nomem(err, "vocabulary");
-    if (st == SOTTO_OK) {
-        if (strcmp(term->source, "en") == 0)
-            keep_ascii(&c, most);
-        else
-            st = keep_text(&c, term->source, most, err);
-    }
+    sotto_status st = choose(&c, net, term, err);
     if (st == SOTTO_OK && !(net->tokens = calloc(c.n, sizeof *net->tokens))) st = sotto__fail_nomem(err, "vocabulary");
     for (size_t id = 0; st == SOTTO_OK && id < c.n; id++)
         if (c.stays[id]) net->tokens[net->n_tokens++] = (int32_t)id;
     if (st == SOTTO_OK) keep_rows(net);
+    free(c.stays);
+    return st;
+}
+
+static sotto_status mark(sotto__tensor_copy *t, const sotto__net *net, const unsigned char *common, double bits,
+                         sotto_error *err)
+{
+    const sotto__coding *c = t->coding && t->coding->kind == SOTTO__TERM_CODES ? &t->coding->coding : NULL;
+    if (!c || !(c->rate > 0 ? bits < 8 : bits >= 2 && bits <= c->bits && bits == floor(bits)))
+        return sotto__fail(
+            err, SOTTO_EINVAL,
+            "shrink spec: rare tokens of %g bits, where the embedding's are %s: expected a whole number "
+            "of bits, 2 or more, that is not above that of intB, or the embedding in the scope of a rate",
+            bits, c ? "fewer or a whole number" : "no codes");
+    free(t->rare);
+    t->rare = calloc(t->out, 1);
+    if (!t->rare) return sotto__fail_nomem(err, "vocabulary");
+    for (size_t o = 0; o < t->out; o++) t->rare[o] = !common[net->tokens ? (size_t)net->tokens[o] : o];
+    t->rare_bits = bits;
+    return SOTTO_OK;
+}
+
+sotto_status sotto__mark_rare(sotto__net *net, const sotto__term *term, sotto_error *err)
+{
+    struct choice c;
+    sotto_status st = choose(&c, net, term, err);
+    for (size_t i = 0; st == SOTTO_OK && i < net->n; i++)
+        if (net->tensors[i].param.piece == SOTTO__PIECE_EMBEDDING)
+            st = mark(&net->tensors[i], net, c.stays, term->fraction, err);
     free(c.stays);
     return st;
 }

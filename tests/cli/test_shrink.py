@@ -60,6 +60,12 @@ class Files(Case):
             ("calibration=", "expected calibration=PATH"),
             ("int4:awq:centred", "both scale inputs"),
             ("vocab=/no/such/text", "/no/such/text"),
+            ("rate=9", "rate=9"),
+            ("rate=3:asym", "rate=3:asym"),
+            ("rate=3:gptq", "calibration audio"),
+            ("rare=en:4000", "rare=en:4000"),
+            ("rare=en:4000:2", "no codes"),
+            ("int4@embedding,rare=en:4000:5", "rare tokens of 5 bits"),
         ):
             with self.subTest(spec=spec):
                 done = sotto("shrink", "--spec", spec, "-o", self.dir / "x")
@@ -79,6 +85,20 @@ class Files(Case):
         self.assertLess(report["file_bytes"], 12.5e6)
         heard, full = self.words(path), self.words("tiny.en")
         self.assertGreaterEqual(len(set(heard) & set(full)), len(set(full)) - 2, heard)
+
+    def test_fewer_bits_for_rare_tokens(self) -> None:
+        """At a rate the file takes what the entropy of its codes says, and rare tokens' rows take less."""
+        sizes, common = [], 9608 / 51864
+        for spec, bits in (("rate=4", 4), ("rate=4,rare=en:8000:2", 2 + 2 * common), ("int5:g64,rare=en:8000:3", 3 + 2 * common)):
+            with self.subTest(spec=spec):
+                path, report = self.shrink(spec)
+                embedding = next(t for t in report["tensors"] if "embeddings" in t["name"])
+                self.assertAlmostEqual(embedding["bits"] / embedding["parameters"], bits, delta=0.15)
+                self.assertLess(embedding["bytes"], 1.05 * embedding["bits"] / 8)
+                sizes.append(embedding["bytes"])
+                heard, full = self.words(path), self.words("tiny.en")
+                self.assertGreaterEqual(len(set(heard) & set(full)), len(set(full)) - 2, heard)
+        self.assertLess(sizes[1], 0.65 * sizes[0])
 
     def test_structure(self) -> None:
         path, report = self.shrink("drop=1@encoder,rank=0.9@encoder.mlp,ctx=1000,f16")

@@ -49,9 +49,11 @@ def groups_of(size, group):
 class Coded:
     """The output of `sotto-matrix quantise`."""
 
-    def __init__(self, w, gram, bits, group, flags):
-        data, said = run("quantise", (bits, group, flags), w, gram)
+    def __init__(self, w, gram, bits, group, flags, rare=0):
+        data, said = run("quantise", (bits, group, flags, rare), w, gram)
         assert data is not None, said
+        if "r" in flags:
+            bits = 8
         out, size = w.shape
         self.groups = groups_of(size, group or size)
         self.codes = np.frombuffer(data, "u1", out * size).reshape(out, size)
@@ -90,6 +92,10 @@ class Coded:
 
 def half(x):
     return np.float64(np.float16(x))
+
+
+def half_all(x):
+    return x.astype(np.float16).astype(np.float64)
 
 
 def steps_of(x, scale, zero, top):
@@ -164,6 +170,31 @@ def gptq(w, gram, bits, group, asymmetric, zeros_stay=True):
                 codes[o, i] = step + zero[o, g]
                 w[o, i:] -= (w[o, i] - scale[o, g] * step) / upper[i, i] * upper[i, i:]
     return codes, scale, zero
+
+
+def at_a_rate(w, gram, flags, steps):
+    """codes, columns of w for steps[out]: columns make an error of a step cost the same in every input."""
+    upper = None
+    if "g" in flags:
+        upper = np.linalg.cholesky(np.linalg.inv(damped(gram))).T
+        column = np.diag(upper)
+    else:
+        column = np.ones(w.shape[1]) if gram is None else 1 / np.sqrt(np.diag(damped(gram)))
+    column = half_all(column / np.exp(np.log(column).mean()))
+    fixed = (w == 0) & ("c" not in flags)
+    x = (w - half_all(w.mean(axis=0)) * ("c" in flags)) / column
+    codes = np.empty(w.shape, int)
+    for i in range(w.shape[1]):
+        step = np.where(fixed[:, i], 0, np.clip(np.rint(x[:, i] * (1 / steps)), -128, 127))
+        codes[:, i] = step + 128
+        if upper is not None:
+            x[:, i:] -= np.outer((x[:, i] - steps * step) / upper[i, i], upper[i, i:] / column[i:] * column[i])
+    return codes, column
+
+
+def entropy(codes):
+    share = np.unique(codes, return_counts=True)[1] / codes.size
+    return -np.sum(share * np.log2(share))
 
 
 def awq_column(gram, alpha):
@@ -269,6 +300,56 @@ class Quantising(unittest.TestCase):
     def test_layers_that_awq_helps_get_columns(self):
         w, gram = layer(40, 16, 64)
         self.assertTrue(Coded(w, gram, 3, 16, "w").has_column)
+
+
+    def test_rates(self):
+        for (out, size), rate, (flags, given) in itertools.product(
+            ((300, 40), (700, 96)), (1.3, 2.5, 4), (("r", False), ("r", True), ("rg", True), ("rgc", True))
+        ):
+            w, gram = layer(70, out, size)
+            w[:, 5] += 0.3
+            w[::7, 3] = 0
+            gram = gram if given else None
+            for rare in (0, 0.8, 2):
+                got = Coded(w, gram, rate, 0, flags, rare)
+                what = f"{out}x{size}, rate {rate}, rare {rare}, flags {flags}, {given}"
+                seldom = np.arange(out) % 3 == 0 if rare else np.zeros(out, bool)
+                steps = got.scale[:, 0]
+                for rows, bits in ((~seldom, rate), (seldom, rare)):
+                    if rows.any():
+                        self.assertEqual(len(set(steps[rows])), 1, f"{what}: one step")
+                        self.assertAlmostEqual(entropy(got.codes[rows]), bits, delta=0.06, msg=what)
+                codes, column = at_a_rate(w, gram, flags, steps)
+                self.assertEqual(got.column.tolist(), column.tolist(), f"{what}: columns")
+                self.assertEqual(np.count_nonzero(got.codes != codes), 0, f"{what}: codes")
+                np.testing.assert_allclose(got.values, got.dequantised(), rtol=1e-6, atol=1e-6, err_msg=what)
+
+    def test_a_rate_loses_less_than_groups_of_as_many_bits(self):
+        w, gram = layer(71, 400, 96)
+        groups = Coded(w, gram, 3, 32, "g")
+        at_rate = Coded(w, gram, entropy(groups.codes), 0, "rg")
+        self.assertLess(output_error(w, at_rate.values, gram), 0.8 * output_error(w, groups.values, gram))
+
+    def test_rare_rows(self):
+        for bits, rare, flags in ((4, 2, "-"), (5, 3, "a"), (4, 2, "g"), (3, 2, "ga"), (4, 4, "g")):
+            w, gram = layer(80, 30, 40)
+            got = Coded(w, gram, bits, 16, flags, rare)
+            seldom = np.arange(30) % 3 == 0
+            asymmetric = "a" in flags
+            codes, scale, zero = np.empty((30, 40), int), np.empty((30, 3)), np.empty((30, 3), int)
+            for rows, n in ((seldom, rare), (~seldom, bits)):
+                if "g" in flags:
+                    part = gptq(w[rows], gram, n, 16, asymmetric)
+                else:
+                    part = rtn(w[rows], np.diag(damped(gram)), n, 16, asymmetric)
+                shift = 0 if asymmetric else 2 ** (bits - 1) - 2 ** (n - 1)
+                codes[rows], scale[rows], zero[rows] = part[0] + shift, part[1], part[2] + shift
+            self.compare(got, (codes, scale, zero), f"{bits} bits, rare {rare}, flags {flags}")
+
+    def test_bits_that_are_refused(self):
+        w, _ = layer(81, 6, 16)
+        for bits, flags, rare in ((4, "-", 5), (4, "-", 1), (4, "-", 2.5), (3, "r", 8), (8, "r", 0), (3, "ra", 0)):
+            self.assertIsNone(run("quantise", (bits, 0, flags, rare), w)[0], f"{bits} {flags} {rare}")
 
 
 class Pruning(unittest.TestCase):
