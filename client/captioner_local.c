@@ -70,8 +70,7 @@ static sotto_status next(captioner *base, double timeout_s, const sotto_caption 
     sotto_status st = sotto_stream_next(c->stream, timeout_s, out, err);
     if (st != SOTTO_OK || !*out) return st;
     c->hearing_s = (*out)->counts.wall_s;
-    c->multiply_adds = 0;
-    for (int p = 0; p < SOTTO_PART_COUNT; p++) c->multiply_adds += (*out)->counts.multiply_adds[p];
+    c->multiply_adds = sotto_counts_multiply_adds(&(*out)->counts);
     return SOTTO_OK;
 }
 

@@ -43,7 +43,8 @@ int command_devices(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_shrink(int argc, char **argv);
 int command_study(int argc, char **argv);
-int command_study_report(int argc, char **argv); /* of study.c's table */
+int command_study_report(int argc, char **argv); /* of study.c's table, as is */
+int command_study_smallest(int argc, char **argv);
 
 /* ---- interruption --------------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * sotto study: `run` measures what a plan asks for, `list` prints what was measured, `report` makes
- * a page and tables of it. */
+ * sotto study: `run` measures what a plan asks for, `list` prints what was measured, `smallest` which spec that picks,
+ * `report` makes a page and tables of it. */
 #include <inttypes.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +103,10 @@ static int run(const study_options *o, const char *path)
         list_configurations(&plan);
     } else if (st == SOTTO_OK) {
         interruption_catch();
+#ifdef __GLIBC__
+        /* Each pass has threads and arenas of its own, which would keep the largest blocks that they ever held. */
+        mallopt(M_MMAP_THRESHOLD, 256 << 10);
+#endif
         st = measure(&plan, o, database, &failed, &err);
     }
     if (st != SOTTO_OK) fprintf(stderr, "sotto study: %s\n", err.message);
@@ -188,6 +195,7 @@ static const struct {
 } commands[] = {
     {"run", command_run, "measure what a plan asks for"},
     {"list", command_list, "print what was measured"},
+    {"smallest", command_study_smallest, "print the spec of the smallest or best file"},
     {"report", command_study_report, "make a page and tables of what was measured"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };

@@ -48,7 +48,7 @@ void progress_end(progress *p)
 
 /* ---- report --------------------------------------------------------------------------------------------------- */
 
-/* The number at a path of keys ("gflops", "reached"), or NAN. */
+/* The number at a path of keys ("gops", "reached"), or NAN. */
 static double at(const json_t *o, const char *a, const char *b)
 {
     const json_t *v = json_object_get(o, a);
@@ -121,7 +121,8 @@ void print_report(FILE *to, const char *name, const char *report)
             at(r, "audio_seconds", NULL), at(r, "seconds", "total"), at(r, "audio_seconds_per_second", NULL));
     if (!isnan(at(r, "tokens_per_second", NULL)))
         fprintf(to, ", %.0f tokens per second", at(r, "tokens_per_second", NULL));
-    fprintf(to, "\n  %.1f GFLOP/s reached of %.1f measured peak (%.0f %%)\n", at(r, "gflops", "reached"),
-            at(r, "gflops", "peak_measured"), 100 * at(r, "gflops", "ratio"));
+    fprintf(to, "\n  %.1f GOP/s reached of %.1f measured %s peak (%.0f %%)\n", at(r, "gops", "reached"),
+            at(r, "gops", "peak_measured"),
+            json_string_value(json_object_get(json_object_get(r, "gops"), "arithmetic")), 100 * at(r, "gops", "ratio"));
     json_decref(r);
 }

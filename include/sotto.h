@@ -193,6 +193,8 @@ typedef struct sotto_counts {
 } sotto_counts;
 
 SOTTO_API void sotto_counts_add(sotto_counts *sum, const sotto_counts *one);
+/* Multiply-adds with parameters, of all parts. */
+SOTTO_API uint64_t sotto_counts_multiply_adds(const sotto_counts *c);
 
 /* ---- models --------------------------------------------------------------------------------------------------- */
 
@@ -250,6 +252,11 @@ SOTTO_API const char *sotto_model_token_bytes(const sotto_model *model, int32_t 
 /* Measures, once per model and then from memory, the f32 multiply-add peak of this machine on the model's threads, in
  * GFLOP/s (a multiply-add is two), with large matrix products. Takes about 0.1 s the first time. Any thread. */
 SOTTO_API double sotto_model_peak_gflops(sotto_model *model);
+
+/* The same of the products that the model's precision computes with, in 10^9 operations a second: "int8" (weights and
+ * activations of 8 bits, where the processor multiplies them faster than 16), "int16", or "f32", which *arithmetic
+ * (may be NULL) says; a static string. 0: out of memory. Any thread. */
+SOTTO_API double sotto_model_peak_gops(sotto_model *model, const char **arithmetic);
 
 /* Whisper's language list: code "en" <-> English name "english"; NULL when unknown. Accepts code or name in any case.
  */

@@ -6,13 +6,6 @@
 
 #include "reply.h"
 
-static uint64_t sum_multiply_adds(const sotto_counts *c)
-{
-    uint64_t sum = 0;
-    for (int p = 0; p < SOTTO_PART_COUNT; p++) sum += c->multiply_adds[p];
-    return sum;
-}
-
 /* Milliseconds are enough, and shorter. */
 static json_t *number(double x) { return json_real(round(x * 1000) / 1000); }
 
@@ -44,12 +37,12 @@ char *caption_ready(const char *model, int32_t rate)
 
 char *caption_words(const sotto_caption *c, double interval_s)
 {
-    return dump(json_pack("{s:s, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:s?, s:o, s:I}", "type", "caption",
-                          "confirmed", words(c->confirmed, c->n_confirmed), "tentative",
-                          words(c->tentative, c->n_tentative), "utterance_end", c->utterance_end, "last", c->last,
-                          "heard", number(c->heard_s), "pushed", number(c->pushed_s), "lag",
-                          number(c->pushed_s - c->heard_s), "interval", number(interval_s), "language", c->language,
-                          "wall", number(c->wall_s), "multiply_adds", (json_int_t)sum_multiply_adds(&c->counts)));
+    return dump(json_pack(
+        "{s:s, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:s?, s:o, s:I}", "type", "caption", "confirmed",
+        words(c->confirmed, c->n_confirmed), "tentative", words(c->tentative, c->n_tentative), "utterance_end",
+        c->utterance_end, "last", c->last, "heard", number(c->heard_s), "pushed", number(c->pushed_s), "lag",
+        number(c->pushed_s - c->heard_s), "interval", number(interval_s), "language", c->language, "wall",
+        number(c->wall_s), "multiply_adds", (json_int_t)sotto_counts_multiply_adds(&c->counts)));
 }
 
 char *caption_status(const sotto_stream_state *s)

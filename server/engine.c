@@ -236,7 +236,7 @@ sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slo
     e->q = q;
     e->n_slots = slots;
     /* Measured now, while nothing else computes; reports take it from memory. */
-    sotto_model_peak_gflops(model);
+    sotto_model_peak_gops(model, NULL);
     pthread_mutex_init(&e->lock, NULL);
     for (; e->n_threads < slots; e->n_threads++) {
         struct slot *s = &e->slots[e->n_threads];

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A study's database in memory, and the figures made of it. Path of the data: read.c (rows of the database) ->
- * rate.c (error rates with intervals) -> table.c (a row a configuration and set), findings.c,
- * parts.c, answers.c, question.c
- * (JSON) -> report.c (files). */
+ * rate.c (error rates with intervals) -> table.c (a row a configuration and set), findings.c, aims.c, parts.c, answers.c,
+ * question.c (JSON) -> report.c (files); smallest.c prints one choice. */
 #ifndef SOTTO_CLIENT_STUDY_FIGURES_H
 #define SOTTO_CLIENT_STUDY_FIGURES_H
 
@@ -47,7 +46,8 @@ typedef struct report_result {
 
 typedef struct report_run {
     bool there, finished;
-    double wall_s, encoder_s, decoder_s, audio_s, energy_j; /* energy NAN where it could not be read */
+    double wall_s, cpu_s, encoder_s, decoder_s, audio_s, energy_j; /* energy NAN where it could not be read */
+    char *machine, *build;                                         /* "" where they are not known */
     int64_t multiply_adds, encoder_multiply_adds, decoder_multiply_adds, decoder_steps, tokens, windows, peak_rss;
     json_t *by_part;        /* {PART: {"parameters", "multiply_adds"}} or NULL */
     report_result *results; /* by utterance of the set; NULL where there are none */
@@ -64,6 +64,19 @@ typedef struct report_configuration {
     report_run *runs; /* by set */
 } report_configuration;
 
+/* What hearing a set took on a machine; NAN: unknown. */
+typedef struct report_speed {
+    double wall_s, cpu_s, audio_s;
+} report_speed;
+
+/* An unshrunken model once more, on another machine than its run was on. */
+typedef struct report_again {
+    int64_t configuration;
+    size_t set;
+    char *machine;
+    report_speed speed;
+} report_again;
+
 #define REPORT_NONE SIZE_MAX
 
 typedef struct report_data {
@@ -72,6 +85,8 @@ typedef struct report_data {
     size_t n_sets;
     report_configuration *configurations; /* by model, the whole one first, then by id */
     size_t n_configurations;
+    report_again *again;
+    size_t n_again;
 } report_data;
 
 /* Reads all of a database. Free in any case. */
@@ -131,6 +146,15 @@ const report_score *report_score_at(const report_table *t, size_t configuration,
 /* The configuration's run on that set, or NULL when it is not finished. */
 const report_run *report_run_at(const report_data *d, size_t configuration, size_t set);
 
+/* The unshrunken model's speed on that set and machine; all NAN where it was not measured. */
+report_speed report_whole_speed(const report_data *d, size_t whole, size_t set, const char *machine);
+
+/* Of the model whose first configuration is `first`: the smallest file with at most that error rate, and the one with
+ * the least error rate of those of at most so many bytes (the smaller of two alike). REPORT_NONE: there is none. */
+size_t report_smallest_within(const report_data *d, size_t first, report_part part, double limit);
+size_t report_best_of_size(const report_data *d, size_t first, report_part part, int64_t most_bytes);
+bool report_is_first_of_model(const report_data *d, size_t c);
+
 /* A spec of one term, as "int4:g64@encoder.0.mlp": what is done ("int4:g64"), and to what ("encoder.0.mlp"). Both for
  * free(). False for other specs, or when memory ran out. */
 bool report_spec_single(const char *spec, char **method, char **scope);
@@ -158,6 +182,8 @@ json_t *report_headline(const report_table *t, bool *ok);    /* smallest files, 
 json_t *report_conditions(const report_table *t, bool *ok);  /* error rates by kind of speech */
 json_t *report_sensitivity(const report_table *t, bool *ok); /* what changing one part alone costs */
 json_t *report_parts(const report_table *t, bool *ok);       /* parts.c */
+json_t *report_aims(const report_table *t, bool *ok);        /* aims.c: files of a size that was aimed at */
+json_t *report_score_json(const report_score *s, bool *ok);
 /* Answers from the members above. */
 json_t *report_hypotheses(const report_table *t, const json_t *parts, const json_t *headline, const json_t *conditions,
                           const json_t *sensitivity, bool *ok);

@@ -21,7 +21,7 @@ double report_human_wer(const char *test_set)
     return NAN;
 }
 
-static bool is_first_of_model(const report_data *d, size_t c)
+bool report_is_first_of_model(const report_data *d, size_t c)
 {
     return c == 0 || strcmp(d->configurations[c].model, d->configurations[c - 1].model) != 0;
 }
@@ -92,25 +92,49 @@ static double allowed(const report_table *t, size_t whole, report_part part, con
     return report_wer(t->d, whole, part) + k->margin;
 }
 
-/* The smallest file of the model of `first` that meets `limit`; *nearest: the one with the least error rate among all.
- */
-static size_t choose(const report_data *d, size_t first, report_part part, double limit, size_t *nearest)
+/* The next configuration of the model of `c` that has an error rate, which becomes *wer, and a file; or REPORT_NONE. */
+static size_t next_measured(const report_data *d, size_t c, report_part part, double *wer)
+{
+    for (; c < d->n_configurations; c++) {
+        *wer = report_wer(d, c, part);
+        if (!isnan(*wer) && d->configurations[c].file_bytes > 0) return c;
+        if (c + 1 < d->n_configurations && report_is_first_of_model(d, c + 1)) break;
+    }
+    return REPORT_NONE;
+}
+
+static size_t after(const report_data *d, size_t c, report_part part, double *wer)
+{
+    return c + 1 < d->n_configurations && !report_is_first_of_model(d, c + 1) ? next_measured(d, c + 1, part, wer)
+                                                                              : REPORT_NONE;
+}
+
+size_t report_smallest_within(const report_data *d, size_t first, report_part part, double limit)
 {
     size_t best = REPORT_NONE;
-    double least = INFINITY;
-    *nearest = REPORT_NONE;
-    for (size_t c = first; c < d->n_configurations && (c == first || !is_first_of_model(d, c)); c++) {
-        const report_configuration *one = &d->configurations[c];
-        const double wer = report_wer(d, c, part);
-        if (isnan(wer) || one->file_bytes <= 0) continue;
-        if (wer < least) least = wer, *nearest = c;
-        if (wer <= limit + tolerance && (best == REPORT_NONE || one->file_bytes < d->configurations[best].file_bytes))
+    double wer;
+    for (size_t c = next_measured(d, first, part, &wer); c != REPORT_NONE; c = after(d, c, part, &wer))
+        if (wer <= limit + tolerance &&
+            (best == REPORT_NONE || d->configurations[c].file_bytes < d->configurations[best].file_bytes))
             best = c;
+    return best;
+}
+
+size_t report_best_of_size(const report_data *d, size_t first, report_part part, int64_t most_bytes)
+{
+    size_t best = REPORT_NONE;
+    double wer, least = INFINITY;
+    for (size_t c = next_measured(d, first, part, &wer); c != REPORT_NONE; c = after(d, c, part, &wer)) {
+        const int64_t bytes = d->configurations[c].file_bytes;
+        if (bytes > most_bytes || wer > least) continue;
+        if (wer == least && bytes >= d->configurations[best].file_bytes) continue;
+        best = c;
+        least = wer;
     }
     return best;
 }
 
-static json_t *score_json(const report_score *s, bool *ok)
+json_t *report_score_json(const report_score *s, bool *ok)
 {
     json_t *o = json_object();
     report_put(o, "utterances", json_integer(s->utterances), ok);
@@ -128,7 +152,7 @@ static json_t *scored(const report_table *t, size_t c, report_part part, report_
     report_score s;
     part.half = half;
     if (c == REPORT_NONE || report_score_read(&s, t->d, c, part, NULL) != SOTTO_OK) return json_null();
-    return score_json(&s, ok);
+    return report_score_json(&s, ok);
 }
 
 static void put_chosen(json_t *o, const report_data *d, size_t c, const report_configuration *whole, bool *ok)
@@ -148,9 +172,9 @@ static json_t *finding(const report_table *t, size_t whole, report_part part, co
 {
     const report_data *d = t->d;
     const report_set *set = &d->sets[part.set];
-    size_t nearest;
     const double limit = allowed(t, whole, part, k);
-    const size_t chosen = choose(d, whole, part, limit, &nearest);
+    const size_t chosen = report_smallest_within(d, whole, part, limit);
+    const size_t nearest = report_best_of_size(d, whole, part, INT64_MAX);
     json_t *o = json_object();
     report_put(o, "model", report_text(d->configurations[whole].model), ok);
     report_put(o, "set", report_text(set->name), ok);

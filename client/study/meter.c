@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Memory, energy and name of the machine, from /proc and /sys (study.h). */
+ * Memory, processor time, energy and name of the machine, from the kernel (study.h). */
 #include <glob.h>
 #include <malloc.h>
 #include <math.h>
@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "study/study.h"
 
@@ -53,6 +54,15 @@ void study_meter_read(study_meter *m)
 
 double study_meter_joules(const study_meter *m) { return m->n ? m->joules : NAN; }
 
+/* ---- processor time ------------------------------------------------------------------------------------------- */
+
+double study_cpu_seconds(void)
+{
+    struct rusage u;
+    if (getrusage(RUSAGE_SELF, &u) != 0) return NAN;
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------------------------- */
 
 void study_rss_reset(void)
@@ -64,17 +74,22 @@ void study_rss_reset(void)
     fclose(file);
 }
 
-int64_t study_rss_peak(void)
+/* Of /proc/self/status; `format` reads kB. */
+static int64_t memory(const char *format)
 {
     char line[256];
     long long kb = -1;
     FILE *file = fopen("/proc/self/status", "re");
     if (!file) return -1;
     while (fgets(line, sizeof line, file))
-        if (sscanf(line, "VmHWM: %lld kB", &kb) == 1) break;
+        if (sscanf(line, format, &kb) == 1) break;
     fclose(file);
     return kb < 0 ? -1 : (int64_t)kb * 1024;
 }
+
+int64_t study_rss(void) { return memory("VmRSS: %lld kB"); }
+
+int64_t study_rss_peak(void) { return memory("VmHWM: %lld kB"); }
 
 /* ---- the machine ----------------------------------------------------------------------------------------------- */
 

@@ -205,17 +205,24 @@ static report_configuration *configuration_with(const report_data *d, int64_t id
     return NULL;
 }
 
+/* A file of schema version 1 has all runs from the machine and build of meta, and no processor time. */
+#define RUNS                                                                                                           \
+    "SELECT configuration, set_name, finished, wall_seconds, encoder_seconds, decoder_seconds, "                       \
+    "audio_seconds, multiply_adds, encoder_multiply_adds, decoder_multiply_adds, decoder_steps, tokens, windows, "     \
+    "peak_rss_bytes, energy_joules, by_part, "
+static const char runs_1[] = RUNS "(SELECT value FROM meta WHERE key = 'machine'), "
+                                  "(SELECT value FROM meta WHERE key = 'build'), NULL FROM runs";
+static const char runs_2[] = RUNS "machine, build, cpu_seconds FROM runs";
+#undef RUNS
+
+static bool is_version_1(const report_data *d) { return strcmp(report_string(d->meta, "schema_version"), "1") == 0; }
+
 static sotto_status read_runs(report_data *d, study_sql *db, sotto_error *err)
 {
     study_rows *r;
-    sotto_status st = study_rows_begin(&r, db, err,
-                                       "SELECT configuration, set_name, finished, wall_seconds, encoder_seconds, "
-                                       "decoder_seconds, audio_seconds, multiply_adds, encoder_multiply_adds, "
-                                       "decoder_multiply_adds, decoder_steps, tokens, windows, peak_rss_bytes, "
-                                       "energy_joules, by_part FROM runs",
-                                       "");
+    sotto_status st = study_rows_begin(&r, db, err, is_version_1(d) ? runs_1 : runs_2, "");
     if (st != SOTTO_OK) return st;
-    while (study_rows_next(r)) {
+    while (st == SOTTO_OK && study_rows_next(r)) {
         size_t set;
         report_configuration *c = configuration_with(d, study_rows_int(r, 0));
         if (!c || !set_named(d, study_rows_text(r, 1), &set)) continue;
@@ -235,9 +242,37 @@ static sotto_status read_runs(report_data *d, study_sql *db, sotto_error *err)
                                     .peak_rss = study_rows_int(r, 13),
                                     .energy_j = study_rows_real(r, 14),
                                     .by_part = json_of(r, 15),
+                                    .machine = copy(r, 16),
+                                    .build = copy(r, 17),
+                                    .cpu_s = study_rows_real(r, 18),
                                     .results = results};
+        if (!c->runs[set].machine || !c->runs[set].build) st = no_memory(err);
     }
-    return study_rows_end(r, err);
+    sotto_status ended = study_rows_end(r, st == SOTTO_OK ? err : NULL);
+    return st == SOTTO_OK ? ended : st;
+}
+
+static sotto_status read_speeds(report_data *d, study_sql *db, sotto_error *err)
+{
+    study_rows *r;
+    if (is_version_1(d)) return SOTTO_OK;
+    sotto_status st = room((void **)&d->again, db, "speeds", sizeof *d->again, err);
+    if (st == SOTTO_OK)
+        st = study_rows_begin(
+            &r, db, err,
+            "SELECT configuration, set_name, machine, wall_seconds, cpu_seconds, audio_seconds FROM speeds", "");
+    if (st != SOTTO_OK) return st;
+    while (st == SOTTO_OK && study_rows_next(r)) {
+        report_again *a = &d->again[d->n_again];
+        if (!set_named(d, study_rows_text(r, 1), &a->set)) continue;
+        d->n_again++;
+        a->configuration = study_rows_int(r, 0);
+        a->machine = copy(r, 2);
+        a->speed = (report_speed){study_rows_real(r, 3), study_rows_real(r, 4), study_rows_real(r, 5)};
+        if (!a->machine) st = no_memory(err);
+    }
+    sotto_status ended = study_rows_end(r, st == SOTTO_OK ? err : NULL);
+    return st == SOTTO_OK ? ended : st;
 }
 
 static sotto_status read_results(report_data *d, study_sql *db, sotto_error *err)
@@ -269,7 +304,7 @@ static sotto_status read_results(report_data *d, study_sql *db, sotto_error *err
 sotto_status report_data_read(report_data *d, const char *path, sotto_error *err)
 {
     static sotto_status (*const steps[])(report_data *, study_sql *, sotto_error *) = {
-        read_meta, read_sets, read_utterances, read_configurations, read_runs, read_results,
+        read_meta, read_sets, read_utterances, read_configurations, read_runs, read_speeds, read_results,
     };
     study_sql *db;
     *d = (report_data){0};
@@ -285,6 +320,8 @@ void report_data_free(report_data *d)
         report_configuration *c = &d->configurations[i];
         for (size_t s = 0; c->runs && s < d->n_sets; s++) {
             json_decref(c->runs[s].by_part);
+            free(c->runs[s].machine);
+            free(c->runs[s].build);
             free(c->runs[s].results);
         }
         free(c->runs);
@@ -304,6 +341,8 @@ void report_data_free(report_data *d)
         free(s->conditions);
         free(s->name);
     }
+    for (size_t i = 0; i < d->n_again; i++) free(d->again[i].machine);
+    free(d->again);
     free(d->configurations);
     free(d->sets);
     json_decref(d->meta);

@@ -40,6 +40,7 @@ static json_t *results_of(const report_table *t)
     report_put(o, "hypotheses", report_hypotheses(t, parts, headline, conditions, sensitivity, &ok), &ok);
     report_put(o, "question", report_question(t, parts, headline, &ok), &ok);
     report_put(o, "headline", headline, &ok);
+    report_put(o, "aims", report_aims(t, &ok), &ok);
     report_put(o, "conditions", conditions, &ok);
     report_put(o, "sensitivity", sensitivity, &ok);
     report_put(o, "parts", parts, &ok);

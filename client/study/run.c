@@ -29,6 +29,7 @@ typedef struct runner {
     double left_s[STUDY_MOST]; /* audio seconds still to be heard, by model */
     bool is_terminal;
     size_t failed;
+    int64_t rss_before; /* bytes that the process had before the model of the moment was opened; -1 = unknown */
     sotto_shrinker
         *shrinker; /* of model `shrunken`; opened when the first spec wants it, so that calibration runs once */
     size_t shrunken;
@@ -41,6 +42,7 @@ typedef struct job {
     const study_set *set;
     size_t number; /* of the configuration, from 1 */
     sotto_model *model;
+    bool timed_only; /* for the speed on this machine; results are there */
     study_state state;
     size_t *order; /* utterances to hear, longest first */
     size_t n_order;
@@ -167,8 +169,9 @@ static void keep(job *j, size_t index, const sotto_result *result, const sotto_e
 {
     const study_utterance *u = &j->set->utterances[index];
     sotto_error err;
-    const sotto_status st =
-        study_store_result(j->runner->work->store, j->c->id, j->set, u, result->text, edits, &result->counts, &err);
+    const sotto_status st = j->timed_only ? SOTTO_OK
+                                          : study_store_result(j->runner->work->store, j->c->id, j->set, u,
+                                                               result->text, edits, &result->counts, &err);
     if (st != SOTTO_OK) {
         stop(j, st, &err);
         return;
@@ -179,7 +182,7 @@ static void keep(job *j, size_t index, const sotto_result *result, const sotto_e
     j->state.words += edits->words;
     j->state.seconds += u->seconds;
     sotto_counts_add(&j->state.counts, &result->counts);
-    j->runner->left_s[j->c->model] -= u->seconds;
+    if (!j->timed_only) j->runner->left_s[j->c->model] -= u->seconds;
 }
 
 static void *hear_in_turn(void *argument)
@@ -272,29 +275,49 @@ static void hear_all(job *j, study_meter *meter)
 
 /* ---- runs ------------------------------------------------------------------------------------------------------- */
 
-static sotto_status finish(job *j, bool is_whole, double wall_s, const study_meter *meter, sotto_error *err)
+/* What hearing took: seconds of the clock and of all cores. */
+typedef struct taken {
+    double wall_s, cpu_s;
+} taken;
+
+/* The most that the model and its sessions took. What the shrinker keeps (the model in f32, what it measured) is not
+ * theirs. */
+static int64_t rss_taken(const runner *r)
+{
+    const int64_t peak = study_rss_peak();
+    return peak < 0 || r->rss_before < 0 || peak < r->rss_before ? -1 : peak - r->rss_before;
+}
+
+static sotto_status finish(job *j, bool is_whole, taken t, const study_meter *meter, sotto_error *err)
 {
     const sotto_model_info *info = sotto_model_get_info(j->model);
-    const study_run_figures figures = {.wall_s = is_whole ? wall_s : NAN,
+    const study_run_figures figures = {.wall_s = is_whole ? t.wall_s : NAN,
+                                       .cpu_s = is_whole ? t.cpu_s : NAN,
                                        .joules = is_whole ? study_meter_joules(meter) : NAN,
-                                       .peak_rss_bytes = is_whole ? study_rss_peak() : -1,
+                                       .peak_rss_bytes = is_whole ? rss_taken(j->runner) : -1,
                                        .counts = j->state.counts,
                                        .part_parameters = info->part_parameters};
     return study_store_finish(j->runner->work->store, j->c->id, j->set, &figures, err);
 }
 
+static taken hear_timed(job *j, study_meter *meter)
+{
+    pace *p = &j->runner->pace[j->c->model];
+    const double began_s = now_s(), cpu_s = study_cpu_seconds(), heard_s = j->state.seconds;
+    if (j->n_order) hear_all(j, meter);
+    const taken t = {now_s() - began_s, study_cpu_seconds() - cpu_s};
+    p->wall_s += t.wall_s;
+    p->audio_s += j->state.seconds - heard_s;
+    return t;
+}
+
 static sotto_status hear_set(job *j, sotto_error *err)
 {
     const bool is_whole = j->state.n_done == 0;
-    pace *p = &j->runner->pace[j->c->model];
     study_meter meter = {0};
     sotto_status st = order(j, err);
     if (st != SOTTO_OK || (st = study_store_run(j->runner->work->store, j->c->id, j->set, err)) != SOTTO_OK) return st;
-    const double began_s = now_s(), heard_s = j->state.seconds;
-    if (j->n_order) hear_all(j, &meter);
-    const double wall_s = now_s() - began_s;
-    p->wall_s += wall_s;
-    p->audio_s += j->state.seconds - heard_s;
+    const taken t = hear_timed(j, &meter);
     if (is_interrupted()) return SOTTO_OK;
     if (j->status != SOTTO_OK) {
         /* The set stays unfinished; the study goes on, unless the database is at fault. */
@@ -304,7 +327,17 @@ static sotto_status hear_set(job *j, sotto_error *err)
             if (!j->state.done[i]) j->runner->left_s[j->c->model] -= j->set->utterances[i].seconds;
         return SOTTO_OK;
     }
-    if ((st = finish(j, is_whole, wall_s, &meter, err)) == SOTTO_OK) print_finished(j, wall_s);
+    if ((st = finish(j, is_whole, t, &meter, err)) == SOTTO_OK) print_finished(j, t.wall_s);
+    return st;
+}
+
+static sotto_status with_lock(job *j, sotto_status (*pass)(job *j, sotto_error *err), sotto_error *err)
+{
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_cond_init(&j->changed, NULL);
+    const sotto_status st = pass(j, err);
+    pthread_mutex_destroy(&j->lock);
+    pthread_cond_destroy(&j->changed);
     return st;
 }
 
@@ -313,13 +346,7 @@ static sotto_status run_set(runner *r, size_t number, sotto_model *model, const 
     job j = {
         .runner = r, .c = &r->work->plan->configurations[number], .number = number + 1, .set = set, .model = model};
     sotto_status st = study_store_state(r->work->store, j.c->id, set, &j.state, err);
-    if (st == SOTTO_OK && !j.state.finished) {
-        pthread_mutex_init(&j.lock, NULL);
-        pthread_cond_init(&j.changed, NULL);
-        st = hear_set(&j, err);
-        pthread_mutex_destroy(&j.lock);
-        pthread_cond_destroy(&j.changed);
-    }
+    if (st == SOTTO_OK && !j.state.finished) st = with_lock(&j, hear_set, err);
     free(j.order);
     free(j.state.done);
     return st;
@@ -387,6 +414,8 @@ static sotto_status prepare(runner *r, const study_configuration *c, sotto_model
     mo.threads = r->work->threads;
     mo.precision = models_precision(plan->precision);
     mo.no_cache = true;
+    study_rss_reset();
+    r->rss_before = study_rss();
     if ((st = sotto_model_open(model, path, &mo, err)) != SOTTO_OK) return st;
     f->shrink_report = *report;
     fill_facts(f, sotto_model_get_info(*model));
@@ -409,7 +438,6 @@ static sotto_status run_configuration(runner *r, size_t number, sotto_error *err
     sotto_model *model = NULL;
     char *report = NULL;
     sotto_error why;
-    study_rss_reset();
     sotto_status st = prepare(r, c, &model, &report, &facts, &why);
     const bool is_made = st == SOTTO_OK;
     if (!is_made) {
@@ -423,6 +451,62 @@ static sotto_status run_configuration(runner *r, size_t number, sotto_error *err
         if (is_asked(c, k)) st = run_set(r, number, model, &plan->sets[k], err);
     sotto_model_free(model);
     sotto_string_free(report);
+    return st;
+}
+
+/* ---- speed of the unshrunken model on another machine than its run was on ------------------------------------- */
+
+static sotto_status time_set(job *j, sotto_error *err)
+{
+    study_meter meter = {0};
+    sotto_status st = order(j, err);
+    if (st != SOTTO_OK) return st;
+    const taken t = hear_timed(j, &meter);
+    if (is_interrupted()) return SOTTO_OK;
+    if (j->status != SOTTO_OK) {
+        complain(j->runner, model_name(j), j->c->spec, j->set->name, j->err.message);
+        return SOTTO_OK;
+    }
+    st = study_store_speed(j->runner->work->store, j->c->id, j->set, t.wall_s, t.cpu_s, err);
+    clear_line(j->runner);
+    if (st == SOTTO_OK)
+        printf("%s none on %s: %.2f times real time on this machine\n", model_name(j), j->set->name,
+               j->set->seconds / t.wall_s);
+    fflush(stdout);
+    return st;
+}
+
+static sotto_status measure_speed(runner *r, const study_configuration *c, const study_set *set, sotto_error *err)
+{
+    job j = {.runner = r, .c = c, .set = set, .timed_only = true};
+    study_facts facts = {0};
+    char *report;
+    sotto_error why;
+    j.state.done = calloc(set->n + 1, sizeof *j.state.done);
+    if (!j.state.done) return options_fail(err, SOTTO_ENOMEM, "out of memory: utterances");
+    sotto_status st = prepare(r, c, &j.model, &report, &facts, &why);
+    if (st != SOTTO_OK)
+        complain(r, model_name(&j), c->spec, NULL, why.message), st = SOTTO_OK;
+    else
+        st = with_lock(&j, time_set, err);
+    sotto_model_free(j.model);
+    free(j.order);
+    free(j.state.done);
+    return st;
+}
+
+/* Measures it wherever a shrunken model's on this machine has nothing to be compared to. */
+static sotto_status measure_speeds(runner *r, sotto_error *err)
+{
+    const study_plan *plan = r->work->plan;
+    char none[] = "none";
+    sotto_status st = SOTTO_OK;
+    for (size_t m = 0; m < plan->n_models; m++)
+        for (size_t k = 0; k < plan->n_sets && st == SOTTO_OK && !is_interrupted(); k++) {
+            study_configuration c = {.model = m, .spec = none};
+            st = study_store_lacks_speed(r->work->store, plan->models[m].name, &plan->sets[k], &c.id, err);
+            if (st == SOTTO_OK && c.id >= 0) st = measure_speed(r, &c, &plan->sets[k], err);
+        }
     return st;
 }
 
@@ -450,8 +534,10 @@ sotto_status study_run(const study_work *w, size_t *failed, sotto_error *err)
     bool *open = calloc(w->plan->n + 1, sizeof *open);
     sotto_status st = open ? SOTTO_OK : options_fail(err, SOTTO_ENOMEM, "out of memory: configurations");
     for (size_t i = 0; i < w->plan->n && st == SOTTO_OK; i++) st = look(&r, &w->plan->configurations[i], &open[i], err);
+    if (st == SOTTO_OK) st = measure_speeds(&r, err); /* left from before */
     for (size_t i = 0; i < w->plan->n && st == SOTTO_OK && !is_interrupted(); i++)
         if (open[i]) st = run_configuration(&r, i, err);
+    if (st == SOTTO_OK) st = measure_speeds(&r, err);
     clear_line(&r);
     sotto_shrinker_free(r.shrinker);
     unlink(w->scratch);

@@ -16,13 +16,16 @@
 #include "options.h"
 #include "study/sql.h"
 
-#define SCHEMA_VERSION "1"
+#define SCHEMA_VERSION "2"
 
 /* `half`: 'choose' or 'report', by speaker. configurations.spec: 'none' is the model as it is. error: why it could not
  * be made or heard. runs.wall_seconds, peak_rss_bytes and energy_joules are NULL where the pass was interrupted: they
- * are of a whole one only; energy also where the machine does not tell. runs' counters are sums over the utterances;
- * tokens are the decoded ones; multiply_adds have products of activations (attention scores) in them, by_part has not.
- * pending: counters of utterances of a run that is not finished. */
+ * are of a whole one only (memory: above what the process had before the model was opened); energy also where the
+ * machine does not tell. runs' counters are sums over the utterances; tokens are the decoded ones; multiply_adds have
+ * products of activations (attention scores) in them, by_part has not. runs.machine, build: where the run was finished,
+ * and by what. cpu_seconds: of all threads, NULL as wall_seconds. speeds: the unshrunken model once more, on a machine
+ * that its run was not on, so that others' speed can be compared. pending: counters of utterances of a run that is not
+ * finished. */
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT);"
     "CREATE TABLE IF NOT EXISTS sets(name TEXT PRIMARY KEY, path TEXT, utterances INT, audio_seconds REAL,"
@@ -35,16 +38,28 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS runs(configuration INT, set_name TEXT, finished INT, wall_seconds REAL,"
     " encoder_seconds REAL, decoder_seconds REAL, audio_seconds REAL, multiply_adds INT, encoder_multiply_adds INT,"
     " decoder_multiply_adds INT, decoder_steps INT, tokens INT, windows INT, peak_rss_bytes INT, energy_joules REAL,"
-    " by_part TEXT, PRIMARY KEY(configuration, set_name));"
+    " by_part TEXT, machine TEXT, build TEXT, cpu_seconds REAL, PRIMARY KEY(configuration, set_name));"
+    "CREATE TABLE IF NOT EXISTS speeds(configuration INT, set_name TEXT, machine TEXT, build TEXT, wall_seconds REAL,"
+    " cpu_seconds REAL, audio_seconds REAL, PRIMARY KEY(configuration, set_name, machine)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS results(configuration INT, set_name TEXT, utterance TEXT, text TEXT, words INT,"
     " substitutions INT, deletions INT, insertions INT, characters INT, character_edits INT, audio_seconds REAL,"
     " PRIMARY KEY(configuration, set_name, utterance)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS pending(configuration INT, set_name TEXT, utterance TEXT, counts TEXT,"
     " PRIMARY KEY(configuration, set_name, utterance)) WITHOUT ROWID;";
 
+/* What version 2 has more than version 1, which knew one machine. */
+static const char from_version_1[] =
+    "ALTER TABLE runs ADD COLUMN machine TEXT; ALTER TABLE runs ADD COLUMN build TEXT;"
+    "ALTER TABLE runs ADD COLUMN cpu_seconds REAL;"
+    "UPDATE runs SET machine = (SELECT value FROM meta WHERE key = 'machine'),"
+    " build = (SELECT value FROM meta WHERE key = 'build') WHERE finished = 1;"
+    /* had what the shrinker keeps in it */
+    "UPDATE runs SET peak_rss_bytes = NULL WHERE configuration IN (SELECT id FROM configurations WHERE spec != 'none');"
+    "UPDATE meta SET value = '2' WHERE key = 'schema_version';";
+
 struct study_store {
     study_sql *db;
-    char *path;
+    char *path, *machine;
     int lock; /* the file once more, held with flock; closed after the database, whose own locks would go with it */
 };
 
@@ -80,7 +95,8 @@ static sotto_status take_lock(study_store *s, sotto_error *err)
     return SOTTO_OK;
 }
 
-static sotto_status check_version(study_store *s, sotto_error *err)
+/* *is_old: of version 1. */
+static sotto_status check_version(study_store *s, bool *is_old, sotto_error *err)
 {
     study_rows *q;
     sotto_status st = study_rows_begin(&q, s->db, err, "SELECT value FROM meta WHERE key = 'schema_version'", "");
@@ -89,7 +105,8 @@ static sotto_status check_version(study_store *s, sotto_error *err)
     snprintf(version, sizeof version, "%s", is_there ? column_text(q, 0) : "");
     if ((st = end(q, st, err)) != SOTTO_OK) return st;
     if (!is_there) return options_fail(err, SOTTO_EFORMAT, "%.300s is no database of a study", s->path);
-    if (strcmp(version, SCHEMA_VERSION) == 0) return SOTTO_OK;
+    *is_old = strcmp(version, "1") == 0;
+    if (*is_old || strcmp(version, SCHEMA_VERSION) == 0) return SOTTO_OK;
     return options_fail(err, SOTTO_EFORMAT, "%.300s has schema version %.20s; " SCHEMA_VERSION " was expected", s->path,
                         version);
 }
@@ -97,20 +114,20 @@ static sotto_status check_version(study_store *s, sotto_error *err)
 static sotto_status open_database(study_store *s, bool reading, sotto_error *err)
 {
     sotto_status st;
+    bool is_old = false;
     if (!reading && (st = take_lock(s, err)) != SOTTO_OK) return st;
     if ((st = study_sql_open(&s->db, s->path, !reading, err)) != SOTTO_OK) return st;
-    if (!reading) {
-        /* WAL: a reader sees the last commit while a run writes. NORMAL: a killed process loses no commit, a power cut
-         * may lose the last ones. */
-        if ((st = study_sql_do(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", err)) != SOTTO_OK ||
-            (st = study_sql_do(s->db, "BEGIN", err)) != SOTTO_OK ||
-            (st = study_sql_do(s->db, schema, err)) != SOTTO_OK ||
-            (st = study_sql_do(s->db, "INSERT OR IGNORE INTO meta VALUES('schema_version', '" SCHEMA_VERSION "')",
-                               err)) != SOTTO_OK ||
-            (st = study_sql_do(s->db, "COMMIT", err)) != SOTTO_OK)
-            return st;
-    }
-    return check_version(s, err);
+    if (reading) return check_version(s, &is_old, err);
+    /* WAL: a reader sees the last commit while a run writes. NORMAL: a killed process loses no commit, a power cut may
+     * lose the last ones. */
+    if ((st = study_sql_do(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", err)) != SOTTO_OK ||
+        (st = study_sql_do(s->db, "BEGIN", err)) != SOTTO_OK || (st = study_sql_do(s->db, schema, err)) != SOTTO_OK ||
+        (st = study_sql_do(s->db, "INSERT OR IGNORE INTO meta VALUES('schema_version', '" SCHEMA_VERSION "')", err)) !=
+            SOTTO_OK ||
+        (st = check_version(s, &is_old, err)) != SOTTO_OK ||
+        (is_old && (st = study_sql_do(s->db, from_version_1, err)) != SOTTO_OK))
+        return st; /* closing takes back what has begun */
+    return study_sql_do(s->db, "COMMIT", err);
 }
 
 sotto_status study_store_open(study_store **out, const char *path, bool reading, sotto_error *err)
@@ -139,6 +156,7 @@ void study_store_close(study_store *s)
     study_sql_close(s->db);
     if (s->lock >= 0) close(s->lock);
     free(s->path);
+    free(s->machine);
     free(s);
 }
 
@@ -248,8 +266,10 @@ static sotto_status write_meta(study_store *s, const study_plan *plan, const cha
 
 sotto_status study_store_begin(study_store *s, study_plan *plan, const char *machine, sotto_error *err)
 {
-    sotto_status st = study_sql_do(s->db, "BEGIN IMMEDIATE", err);
-    if (st != SOTTO_OK) return st;
+    sotto_status st;
+    free(s->machine);
+    if (!(s->machine = strdup(machine))) return options_fail(err, SOTTO_ENOMEM, "out of memory: machine");
+    if ((st = study_sql_do(s->db, "BEGIN IMMEDIATE", err)) != SOTTO_OK) return st;
     st = write_meta(s, plan, machine, err);
     for (size_t i = 0; i < plan->n_sets && st == SOTTO_OK; i++) st = write_set(s, &plan->sets[i], err);
     for (size_t i = 0; i < plan->n && st == SOTTO_OK; i++)
@@ -408,11 +428,12 @@ static sotto_status write_figures(study_store *s, int64_t id, const study_set *s
     uint64_t encoder = c->mix_multiply_adds[SOTTO_MIX_ENCODER];
     uint64_t decoder = c->mix_multiply_adds[SOTTO_MIX_DECODER_SELF] + c->mix_multiply_adds[SOTTO_MIX_DECODER_CROSS];
     for (int p = 0; p < SOTTO_PART_COUNT; p++) *(is_encoder(p) ? &encoder : &decoder) += c->multiply_adds[p];
-    return RUN(s, err, "INSERT OR REPLACE INTO runs VALUES(?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-               "itrrrriiiiiiirt", id, set->name, f->wall_s, c->stage_s[SOTTO_STAGE_ENCODER],
+    return RUN(s, err, "INSERT OR REPLACE INTO runs VALUES(?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "itrrrriiiiiiirtttr", id, set->name, f->wall_s, c->stage_s[SOTTO_STAGE_ENCODER],
                c->stage_s[SOTTO_STAGE_PREFILL] + c->stage_s[SOTTO_STAGE_DECODE], set->seconds,
                (int64_t)(encoder + decoder), (int64_t)encoder, (int64_t)decoder, (int64_t)c->decoder_steps,
-               (int64_t)c->tokens_decoded, (int64_t)c->windows, f->peak_rss_bytes, f->joules, parts);
+               (int64_t)c->tokens_decoded, (int64_t)c->windows, f->peak_rss_bytes, f->joules, parts, s->machine,
+               sotto_build_info(), f->cpu_s);
 }
 
 sotto_status study_store_finish(study_store *s, int64_t id, const study_set *set, const study_run_figures *f,
@@ -432,6 +453,32 @@ sotto_status study_store_finish(study_store *s, int64_t id, const study_set *set
     }
     free(parts);
     return st;
+}
+
+/* ---- speeds -------------------------------------------------------------------------------------------------------
+ */
+
+sotto_status study_store_lacks_speed(study_store *s, const char *model, const study_set *set, int64_t *configuration,
+                                     sotto_error *err)
+{
+    study_rows *q;
+    sotto_status st = study_rows_begin(
+        &q, s->db, err,
+        "SELECT n.id FROM configurations n JOIN runs w ON w.configuration = n.id AND w.set_name = ?2 WHERE n.model = ?1"
+        " AND n.spec = 'none' AND w.finished = 1 AND (w.machine IS NOT ?3 OR w.wall_seconds IS NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM speeds p WHERE p.configuration = n.id AND p.set_name = ?2 AND p.machine = ?3)"
+        " AND EXISTS (SELECT 1 FROM configurations c JOIN runs r ON r.configuration = c.id AND r.set_name = ?2"
+        " WHERE c.model = ?1 AND c.id != n.id AND r.machine = ?3 AND r.wall_seconds IS NOT NULL)",
+        "ttt", model, set->name, s->machine);
+    *configuration = st == SOTTO_OK && study_rows_next(q) ? column_number(q, 0) : -1;
+    return end(q, st, err);
+}
+
+sotto_status study_store_speed(study_store *s, int64_t configuration, const study_set *set, double wall_s, double cpu_s,
+                               sotto_error *err)
+{
+    return RUN(s, err, "INSERT OR REPLACE INTO speeds VALUES(?, ?, ?, ?, ?, ?, ?)", "itttrrr", configuration, set->name,
+               s->machine, sotto_build_info(), wall_s, cpu_s, set->seconds);
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@
 
 typedef struct study_store study_store;
 
-/* Opens or makes the file and keeps other runs away from it; `reading`: it has to be there, is only read, and may be
- * written by a run meanwhile. */
+/* Opens or makes the file, brings one of schema version 1 up to date and keeps other runs away from it; `reading`: it
+ * has to be there, is only read, and may be written by a run meanwhile. */
 sotto_status study_store_open(study_store **out, const char *path, bool reading, sotto_error *err);
 void study_store_close(study_store *s);
 
@@ -55,7 +55,7 @@ sotto_status study_store_result(study_store *s, int64_t configuration, const stu
 
 /* Of a whole run. NAN and numbers below 0 are unknown. */
 typedef struct study_run_figures {
-    double wall_s, joules;
+    double wall_s, cpu_s, joules;
     int64_t peak_rss_bytes;
     sotto_counts counts;
     const uint64_t *part_parameters; /* [SOTTO_PART_COUNT] */
@@ -63,6 +63,14 @@ typedef struct study_run_figures {
 
 sotto_status study_store_finish(study_store *s, int64_t configuration, const study_set *set,
                                 const study_run_figures *figures, sotto_error *err);
+
+/* The model's "none", when its speed on this set is not known for this machine (that of study_store_begin) and another
+ * configuration's is; -1 when nothing is lacking. */
+sotto_status study_store_lacks_speed(study_store *s, const char *model, const study_set *set, int64_t *configuration,
+                                     sotto_error *err);
+/* What it took to hear all of the set on this machine, beside the run itself, which stays as it is. */
+sotto_status study_store_speed(study_store *s, int64_t configuration, const study_set *set, double wall_s, double cpu_s,
+                               sotto_error *err);
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 

@@ -99,8 +99,11 @@ void study_meter_read(study_meter *m);
 /* Joules since the beginning; NAN where no counter can be read. */
 double study_meter_joules(const study_meter *m);
 
+double study_cpu_seconds(void); /* of this process so far, all threads, in user and kernel */
+
 void study_rss_reset(void);   /* the peak counts from here on, where the kernel lets it */
-int64_t study_rss_peak(void); /* bytes; -1 = unknown */
+int64_t study_rss(void);      /* bytes now; -1 = unknown */
+int64_t study_rss_peak(void); /* the most since then; -1 = unknown */
 /* Processor, threads (0: as many as this process may use) and slots. */
 void study_machine(char out[static 200], int threads, int slots);
 

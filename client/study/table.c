@@ -149,22 +149,47 @@ static void put_sizes(json_t *o, const report_configuration *c, bool *ok)
     report_put(o, "load_seconds", report_real(c->load_s), ok);
 }
 
-static double throughput(const report_run *run) { return report_ratio(run->audio_s, run->wall_s); }
+report_speed report_whole_speed(const report_data *d, size_t whole, size_t set, const char *machine)
+{
+    const report_run *run = report_run_at(d, whole, set);
+    if (run && strcmp(run->machine, machine) == 0 && !isnan(run->wall_s))
+        return (report_speed){run->wall_s, run->cpu_s, run->audio_s};
+    for (size_t i = 0; run && i < d->n_again; i++) {
+        const report_again *a = &d->again[i];
+        if (a->configuration == d->configurations[whole].id && a->set == set && strcmp(a->machine, machine) == 0)
+            return a->speed;
+    }
+    return (report_speed){NAN, NAN, NAN};
+}
+
+/* Where and how fast. Ratios are to the unshrunken model on the same machine. */
+static void put_speed(json_t *o, const report_table *t, size_t c, size_t set, bool *ok)
+{
+    const report_run *run = report_run_at(t->d, c, set);
+    const report_speed none = {NAN, NAN, NAN}, own = run ? (report_speed){run->wall_s, run->cpu_s, run->audio_s} : none;
+    const report_speed whole = run ? report_whole_speed(t->d, t->d->configurations[c].whole, set, run->machine) : none;
+    const double wall = report_ratio(own.audio_s, own.wall_s), cpu = report_ratio(own.audio_s, own.cpu_s);
+    report_put(o, "machine", report_text(run && *run->machine ? run->machine : NULL), ok);
+    report_put(o, "build", report_text(run && *run->build ? run->build : NULL), ok);
+    report_put(o, "wall_seconds", report_real(own.wall_s), ok);
+    report_put(o, "cpu_seconds", report_real(own.cpu_s), ok);
+    report_put(o, "audio_seconds_per_second", report_real(wall), ok);
+    report_put(o, "audio_seconds_per_core_second", report_real(cpu), ok);
+    report_put(o, "speed_ratio", report_real(report_ratio(wall, report_ratio(whole.audio_s, whole.wall_s))), ok);
+    report_put(o, "core_speed_ratio", report_real(report_ratio(cpu, report_ratio(whole.audio_s, whole.cpu_s))), ok);
+}
 
 static void put_run(json_t *o, const report_table *t, size_t c, size_t set, bool *ok)
 {
     static const report_run unknown = {
         .wall_s = NAN, .encoder_s = NAN, .decoder_s = NAN, .audio_s = NAN, .energy_j = NAN};
-    const report_run *run = report_run_at(t->d, c, set),
-                     *whole = report_run_at(t->d, t->d->configurations[c].whole, set);
+    const report_run *run = report_run_at(t->d, c, set);
     report_put(o, "finished", json_boolean(run != NULL), ok);
     if (!run) run = &unknown;
     report_put(o, "audio_seconds", report_real(run->audio_s), ok);
-    report_put(o, "wall_seconds", report_real(run->wall_s), ok);
+    put_speed(o, t, c, set, ok);
     report_put(o, "encoder_seconds", report_real(run->encoder_s), ok);
     report_put(o, "decoder_seconds", report_real(run->decoder_s), ok);
-    report_put(o, "audio_seconds_per_second", report_real(throughput(run)), ok);
-    report_put(o, "speed_ratio", report_real(whole ? report_ratio(throughput(run), throughput(whole)) : NAN), ok);
     report_put(o, "speed_note", report_text(speed_note(t, c, set)), ok);
     report_put(o, "multiply_adds_per_audio_second", report_real(multiply_adds_of(t, c, set)), ok);
     report_put(o, "encoder_multiply_adds_per_audio_second",

@@ -4,6 +4,7 @@
 #include "audio/features.h"
 #include "base/checked.h"
 #include "base/error.h"
+#include "nn/ceilings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,26 +244,46 @@ static void peak_task(void *arg, size_t index, int thread)
 
 /* Square products of 384, that all fit a core's caches, as many per thread as there are repeats; best of three rounds.
  */
-double sotto_model_peak_gflops(sotto_model *m)
+static double measure_floats(sotto_model *m)
+{
+    const size_t threads = (size_t)sotto__pool_threads(m->nn.pool), n = threads * PEAK_REPEATS;
+    struct peak_job job = {m->nn.ops, sotto__aligned(threads * 3 * PEAK_N * PEAK_N, sizeof(float))};
+    double peak = 0;
+    if (!job.memory) return 0;
+    memset(job.memory, 0, threads * 3 * PEAK_N * PEAK_N * sizeof(float));
+    sotto__pool_run(m->nn.pool, peak_task, &job, threads); /* warm */
+    for (int round = 0; round < 3; round++) {
+        const double start = sotto__now_s();
+        sotto__pool_run(m->nn.pool, peak_task, &job, n);
+        const double flops = 2.0 * PEAK_N * PEAK_N * PEAK_N * (double)n / (sotto__now_s() - start);
+        if (flops > peak * 1e9) peak = flops / 1e9;
+    }
+    free(job.memory);
+    return peak;
+}
+
+static double measure_integers(sotto_model *m)
 {
     double peak;
+    if (sotto__product_measure(&peak, &m->nn, m->precision != SOTTO_PRECISION_INT16, 40, NULL) != SOTTO_OK) return 0;
+    return 2e-9 * peak;
+}
+
+static double peak_of(sotto_model *m, double *kept, double (*measure)(sotto_model *m))
+{
     pthread_mutex_lock(&m->peak_lock);
-    if (m->peak_gflops == 0) {
-        const size_t threads = (size_t)sotto__pool_threads(m->nn.pool), n = threads * PEAK_REPEATS;
-        struct peak_job job = {m->nn.ops, sotto__aligned(threads * 3 * PEAK_N * PEAK_N, sizeof(float))};
-        if (job.memory) {
-            memset(job.memory, 0, threads * 3 * PEAK_N * PEAK_N * sizeof(float));
-            sotto__pool_run(m->nn.pool, peak_task, &job, threads); /* warm */
-            for (int round = 0; round < 3; round++) {
-                const double start = sotto__now_s();
-                sotto__pool_run(m->nn.pool, peak_task, &job, n);
-                const double flops = 2.0 * PEAK_N * PEAK_N * PEAK_N * (double)n / (sotto__now_s() - start);
-                if (flops > m->peak_gflops * 1e9) m->peak_gflops = flops / 1e9;
-            }
-            free(job.memory);
-        }
-    }
-    peak = m->peak_gflops;
+    if (*kept == 0) *kept = measure(m);
+    const double peak = *kept;
     pthread_mutex_unlock(&m->peak_lock);
     return peak;
+}
+
+double sotto_model_peak_gflops(sotto_model *m) { return peak_of(m, &m->peak_gflops, measure_floats); }
+
+double sotto_model_peak_gops(sotto_model *m, const char **arithmetic)
+{
+    const bool is_integer = m->precision != SOTTO_PRECISION_F32 && m->precision != SOTTO_PRECISION_F16;
+    const bool in_bytes = is_integer && m->precision != SOTTO_PRECISION_INT16 && m->nn.ops->bytes;
+    if (arithmetic) *arithmetic = in_bytes ? "int8" : is_integer ? "int16" : "f32";
+    return is_integer ? peak_of(m, &m->peak_gops, measure_integers) : sotto_model_peak_gflops(m);
 }

@@ -58,6 +58,7 @@ struct sotto_model {
     sotto__desk *desk; /* where sessions meet; the one thing in here that changes, besides the peak */
     pthread_mutex_t peak_lock;
     double peak_gflops;    /* 0 = not measured yet */
+    double peak_gops;      /* of integer products; 0 = not measured yet */
     atomic_size_t helpers; /* sessions that work on parts of recordings */
 };
 

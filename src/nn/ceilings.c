@@ -11,6 +11,7 @@ enum { IN = 384, OUT = 64, ROWS = 48, LINE = 16, TASKS = 4 /* a thread */ };
 
 struct job {
     const sotto__nn *nn;
+    bool in_bytes; /* activations of 8 bits in the place of 16 */
     double (*peak)(size_t rounds, float *sink);
     size_t repeats;
     unsigned char *memory; /* of all threads, or the array that is read */
@@ -59,7 +60,7 @@ static void product_task(void *arg, size_t index, int thread)
                                        .c = g.c,
                                        .ldc = OUT};
     for (size_t i = 0; i < j->repeats; i++) {
-        if (j->nn->ops->bytes)
+        if (j->in_bytes)
             j->nn->ops->bytes->product(&bytes, 0, OUT / SOTTO__PANEL);
         else
             j->nn->ops->product(&g, 0, OUT / SOTTO__PANEL);
@@ -110,9 +111,24 @@ static sotto_status prepare(struct job *j, size_t tasks, sotto_error *err)
     return sotto__fail_nomem(err, "arrays to measure the machine with");
 }
 
+enum { PRODUCT_REPEATS = 20 };
+
+sotto_status sotto__product_measure(double *out, const sotto__nn *nn, bool in_bytes, int rounds, sotto_error *err)
+{
+    const size_t threads = (size_t)sotto__pool_threads(nn->pool), tasks = TASKS * threads;
+    struct job j = {
+        .nn = nn, .bytes = threads * PRODUCT_BYTES, .in_bytes = in_bytes && nn->ops->bytes, .repeats = PRODUCT_REPEATS};
+    *out = 0;
+    const sotto_status st = prepare(&j, tasks, err);
+    if (st != SOTTO_OK) return st;
+    *out = fastest(&j, product_task, tasks, 1, rounds);
+    release(&j);
+    return SOTTO_OK;
+}
+
 sotto_status sotto__peaks_measure(sotto__peaks *out, const sotto__nn *nn, int rounds, sotto_error *err)
 {
-    enum { PEAK_REPEATS = 100000, PRODUCT_REPEATS = 20 };
+    enum { PEAK_REPEATS = 100000 };
     const size_t threads = (size_t)sotto__pool_threads(nn->pool), tasks = TASKS * threads;
     struct job j = {.nn = nn, .bytes = threads * PRODUCT_BYTES};
     *out = (sotto__peaks){0};
@@ -127,10 +143,8 @@ sotto_status sotto__peaks_measure(sotto__peaks *out, const sotto__nn *nn, int ro
         j.peak = nn->ops->bytes->peak;
         out->bytes = fastest(&j, peak_task, tasks, 1, rounds);
     }
-    j.repeats = PRODUCT_REPEATS;
-    out->product = fastest(&j, product_task, tasks, 1, rounds);
     release(&j);
-    return SOTTO_OK;
+    return sotto__product_measure(&out->product, nn, true, rounds, err);
 }
 
 sotto_status sotto__bandwidth_measure(double *out, const sotto__nn *nn, size_t bytes, int rounds, sotto_error *err)

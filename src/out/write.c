@@ -238,7 +238,9 @@ static json_t *sotto_of(job *j, bool *ok)
 {
     const sotto_result *r = j->result;
     json_t *o;
-    j->status = sotto__report_json(&o, sotto_model_get_info(j->model), sotto_model_peak_gflops(j->model), &r->counts,
+    const char *arithmetic;
+    const double peak = sotto_model_peak_gops(j->model, &arithmetic);
+    j->status = sotto__report_json(&o, sotto_model_get_info(j->model), arithmetic, peak, &r->counts,
                                    r->touched_part_parameters, j->err);
     if (j->status != SOTTO_OK) return NULL;
     const char *code = r->language ? r->language : "";

@@ -82,6 +82,14 @@ static uint64_t sum_of(const uint64_t *values, size_t n)
     return sum;
 }
 
+uint64_t sotto_counts_multiply_adds(const sotto_counts *c) { return sum_of(c->multiply_adds, SOTTO_PART_COUNT); }
+
+/* With products of activations. */
+static uint64_t all_multiply_adds(const sotto_counts *c)
+{
+    return sotto_counts_multiply_adds(c) + sum_of(c->mix_multiply_adds, SOTTO_MIX_COUNT);
+}
+
 /* ---- the object's members ------------------------------------------------------------------------------------- */
 
 static json_t *counts_by_part(const uint64_t values[SOTTO_PART_COUNT], bool *ok)
@@ -155,7 +163,7 @@ static json_t *bytes_of(const uint64_t values[SOTTO_PRECISION_COUNT], bool *ok)
 
 static json_t *multiply_adds_of(const sotto_counts *c, bool *ok)
 {
-    uint64_t total = sum_of(c->multiply_adds, SOTTO_PART_COUNT) + sum_of(c->mix_multiply_adds, SOTTO_MIX_COUNT);
+    uint64_t total = all_multiply_adds(c);
     json_t *o = json_object(), *scores = json_object();
     sotto__json_put(o, "total", sotto__json_count(total), ok);
     sotto__json_put(o, "by_part", counts_by_part(c->multiply_adds, ok), ok);
@@ -173,8 +181,7 @@ static json_t *applications_of(const sotto_model_info *m, const sotto_counts *c,
     for (size_t i = 0; i < SOTTO_PART_COUNT; i++)
         sotto__json_put(by_part, sotto_part_name((sotto_part)i),
                         sotto__json_ratio((double)c->multiply_adds[i], (double)m->part_parameters[i]), ok);
-    sotto__json_put(o, "total",
-                    sotto__json_ratio((double)sum_of(c->multiply_adds, SOTTO_PART_COUNT), (double)m->parameters), ok);
+    sotto__json_put(o, "total", sotto__json_ratio((double)sotto_counts_multiply_adds(c), (double)m->parameters), ok);
     sotto__json_put(o, "by_part", by_part, ok);
     return o;
 }
@@ -222,20 +229,20 @@ static json_t *seconds_of(const sotto_counts *c, bool *ok)
 }
 
 /* Reached: all multiply-adds (two operations each) over the seconds of the stages that do them. */
-static json_t *gflops_of(const sotto_counts *c, double peak, bool *ok)
+static json_t *gops_of(const sotto_counts *c, const char *arithmetic, double peak, bool *ok)
 {
-    double operations =
-        2.0 * (double)(sum_of(c->multiply_adds, SOTTO_PART_COUNT) + sum_of(c->mix_multiply_adds, SOTTO_MIX_COUNT));
+    double operations = 2.0 * (double)all_multiply_adds(c);
     double seconds = c->stage_s[SOTTO_STAGE_ENCODER] + c->stage_s[SOTTO_STAGE_PREFILL] +
                      c->stage_s[SOTTO_STAGE_DECODE] + c->stage_s[SOTTO_STAGE_WORDS];
     json_t *o = json_object();
     sotto__json_put(o, "reached", sotto__json_ratio(operations / 1e9, seconds), ok);
+    sotto__json_put(o, "arithmetic", sotto__json_text(arithmetic, strlen(arithmetic)), ok);
     sotto__json_put(o, "peak_measured", sotto__json_real(peak), ok);
     sotto__json_put(o, "ratio", sotto__json_ratio(operations / 1e9, seconds * peak), ok);
     return o;
 }
 
-sotto_status sotto__report_json(json_t **out, const sotto_model_info *info, double peak_gflops,
+sotto_status sotto__report_json(json_t **out, const sotto_model_info *info, const char *arithmetic, double peak_gops,
                                 const sotto_counts *counts, const uint64_t touched[SOTTO_PART_COUNT], sotto_error *err)
 {
     bool ok = true;
@@ -268,7 +275,7 @@ sotto_status sotto__report_json(json_t **out, const sotto_model_info *info, doub
     sotto__json_put(o, "real_time_factor", sotto__json_ratio(counts->wall_s, counts->audio_s), &ok);
     sotto__json_put(o, "tokens_per_second",
                     sotto__json_ratio((double)counts->tokens_decoded, counts->stage_s[SOTTO_STAGE_DECODE]), &ok);
-    sotto__json_put(o, "gflops", gflops_of(counts, peak_gflops, &ok), &ok);
+    sotto__json_put(o, "gops", gops_of(counts, arithmetic, peak_gops, &ok), &ok);
     if (!o || !ok) {
         json_decref(o);
         return sotto__fail_nomem(err, "report");
@@ -281,11 +288,12 @@ sotto_status sotto_report_write(sotto_model *model, const sotto_counts *counts,
                                 const uint64_t touched[SOTTO_PART_COUNT], char **out, sotto_error *err)
 {
     json_t *report;
+    const char *arithmetic;
     if (!out) return sotto__fail(err, SOTTO_EINVAL, "sotto_report_write: out is NULL");
     *out = NULL;
     if (!model || !counts) return sotto__fail(err, SOTTO_EINVAL, "sotto_report_write: model or counts is NULL");
-    sotto_status st =
-        sotto__report_json(&report, sotto_model_get_info(model), sotto_model_peak_gflops(model), counts, touched, err);
+    const double peak = sotto_model_peak_gops(model, &arithmetic);
+    sotto_status st = sotto__report_json(&report, sotto_model_get_info(model), arithmetic, peak, counts, touched, err);
     if (st != SOTTO_OK) return st;
     *out = sotto__json_dump(report, true);
     json_decref(report);

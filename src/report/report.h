@@ -7,9 +7,9 @@
 
 #include "sotto.h"
 
-/* The report as a new jansson object in *out. `peak_gflops` is the machine's measured peak; `touched` may be NULL (its
- * keys are then null). Everything is computed from the arguments. */
-sotto_status sotto__report_json(json_t **out, const sotto_model_info *info, double peak_gflops,
+/* The report as a new jansson object in *out. `peak_gops` is the machine's measured peak in `arithmetic`; `touched` may
+ * be NULL (its keys are then null). Everything is computed from the arguments. */
+sotto_status sotto__report_json(json_t **out, const sotto_model_info *info, const char *arithmetic, double peak_gops,
                                 const sotto_counts *counts, const uint64_t touched[SOTTO_PART_COUNT], sotto_error *err);
 
 #endif

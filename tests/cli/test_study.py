@@ -17,6 +17,9 @@ import time
 import unittest
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from study_database import to_version_1  # noqa: E402
+
 SOURCE = Path(os.environ.get("SOTTO_SOURCE", Path(__file__).resolve().parents[2]))
 BIN = Path(os.environ.get("SOTTO_BIN", SOURCE / "build" / "release" / "bin"))
 MODELS = Path(os.environ.get("SOTTO_MODELS") or SOURCE / "models")
@@ -82,7 +85,7 @@ def content(database: Path) -> dict[str, list[tuple]]:
         "sets": "*",
         "utterances": "*",
         "configurations": "id, model, spec, parameters, nonzero, bits, file_bytes, resident_bytes, error",
-        "runs": f"configuration, set_name, finished, {counters}, by_part",
+        "runs": f"configuration, set_name, finished, {counters}, by_part, build",
         "results": "*",
         "pending": "*",
     }
@@ -287,6 +290,38 @@ class Runs(Case):
         before = ask(whole, "SELECT * FROM runs ORDER BY configuration, set_name")
         self.assertEqual(study("run", plan, "--database", whole).returncode, 1)
         self.assertEqual(ask(whole, "SELECT * FROM runs ORDER BY configuration, set_name"), before)
+
+    def test_another_machine_measures_the_unshrunken_model_again(self) -> None:
+        """A file of version 1 from elsewhere: its runs keep that machine, new ones have this one's and are set beside
+        the unshrunken model's speed here."""
+        plan, database = self.plan(f"set one {self.one}", "model tiny.en", "spec none"), self.dir / "a.sqlite"
+        self.assertEqual(study("run", plan).returncode, 0)
+        before = content(database)["results"]
+        with sqlite3.connect(database) as db:
+            here = db.execute("SELECT DISTINCT machine FROM runs").fetchone()[0]
+            self.assertEqual(here, db.execute("SELECT value FROM meta WHERE key = 'machine'").fetchone()[0])
+            wall, cpu = db.execute("SELECT wall_seconds, cpu_seconds FROM runs").fetchone()
+            self.assertTrue(0 < cpu < 1.05 * wall * (os.cpu_count() or 1) + 0.1, (wall, cpu))
+            for key, value in (("machine", "elsewhere"), ("build", "old")):
+                db.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
+            to_version_1(db)
+        plan = self.plan(f"set one {self.one}", "model tiny.en", "spec none")
+        self.assertEqual(study("run", plan).returncode, 0)  # nothing to be compared: nothing is heard
+        self.assertEqual(ask(database, "SELECT machine, build, cpu_seconds FROM runs"), [("elsewhere", "old", None)])
+        self.assertEqual(ask(database, "SELECT * FROM speeds"), [])
+        self.assertEqual(ask(database, "SELECT value FROM meta WHERE key = 'schema_version'"), [("2",)])
+        plan = self.plan(f"set one {self.one}", "model tiny.en", "spec none int8:g64")
+        done = study("run", plan)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("tiny.en none on one:", done.stdout)
+        self.assertEqual(ask(database, "SELECT machine FROM runs ORDER BY configuration"), [("elsewhere",), (here,)])
+        again = ask(database, "SELECT configuration, set_name, machine, audio_seconds FROM speeds WHERE wall_seconds > 0 AND cpu_seconds > 0")
+        seconds = ask(database, "SELECT audio_seconds FROM runs WHERE configuration = 1")[0][0]
+        self.assertEqual(again, [(1, "one", here, seconds)])
+        self.assertEqual([r for r in content(database)["results"] if r[0] == 1], before)
+        once = ask(database, "SELECT * FROM speeds")
+        self.assertEqual(study("run", plan).returncode, 0)
+        self.assertEqual(ask(database, "SELECT * FROM speeds"), once)
 
     def test_what_one_spec_measures_on_is_not_the_next_ones(self) -> None:
         """A spec with calibration audio of its own between specs without: each is what `sotto shrink` makes of it."""

@@ -73,7 +73,7 @@ class Report(Case):
         self.assertEqual(len(rows), pairs + 2)  # one that could not be made, on either set
         looked = 0
         for text in rows:
-            row = {k: value(v) for k, v in text.items() if k not in ("model", "spec", "set", "error", "speed_note")}
+            row = {k: value(v) for k, v in text.items() if k not in ("model", "spec", "set", "error", "speed_note", "machine", "build")}
             if text["error"]:
                 self.assertIsNone(row["all_wer"])
                 continue
@@ -114,6 +114,43 @@ class Report(Case):
                 self.assertAlmostEqual(row[f"{key}_per_audio_second"] / (run[key] / run["audio_seconds"]), 1, 8)
             # The made-up pruning does as much work as the whole model.
             self.assertEqual(bool(row["speed_note"]), "prune=" in row["spec"], row["spec"])
+
+    def test_speeds_are_compared_on_one_machine(self) -> None:
+        path, out = self.make()
+        here, there = study_database.MACHINES
+        rows = json.loads((out / "results.json").read_text())["rows"]
+        db = sqlite3.connect(path)
+        speed = {(c, s, m): (wall, cpu) for c, s, m, wall, cpu in db.execute(
+            "SELECT configuration, set_name, machine, audio_seconds / wall_seconds, audio_seconds / cpu_seconds FROM runs "
+            "UNION ALL SELECT configuration, set_name, machine, audio_seconds / wall_seconds, audio_seconds / cpu_seconds FROM speeds")}  # fmt: skip
+        whole = dict(db.execute("SELECT model, id FROM configurations WHERE spec = 'none'"))
+        seen = set()
+        for row in (r for r in rows if not r["error"]):
+            wall, cpu = speed[row["configuration"], row["set"], row["machine"]]
+            self.assertEqual(row["build"], "made up")
+            self.assertAlmostEqual(row["audio_seconds_per_second"], wall, 6)
+            self.assertAlmostEqual(row["audio_seconds_per_core_second"], cpu, 6)
+            base = speed.get((whole[row["model"]], row["set"], row["machine"]))
+            seen.add((row["machine"], row["set"], base is None))
+            if base is None:
+                self.assertEqual((row["speed_ratio"], row["core_speed_ratio"]), (None, None), row["spec"])
+            else:
+                self.assertAlmostEqual(row["speed_ratio"], wall / base[0], 6)
+                self.assertAlmostEqual(row["core_speed_ratio"], cpu / base[1], 6)
+        self.assertEqual(seen, {(here, "dev", False), (here, "noisy", False), (there, "dev", False), (there, "noisy", True)})
+
+    def test_a_database_of_version_1_has_one_machine(self) -> None:
+        path, out = self.make()
+        with sqlite3.connect(path) as db:
+            study_database.to_version_1(db)
+        before = path.read_bytes()
+        self.check(sotto("study", "report", "-d", path, "-o", out), 0)
+        rows = json.loads((out / "results.json").read_text())["rows"]
+        self.assertEqual({r["machine"] for r in rows if not r["error"]}, {study_database.MACHINES[0]})
+        self.assertEqual({r["cpu_seconds"] for r in rows}, {None})
+        self.assertTrue(all(r["speed_ratio"] for r in rows if not r["error"]))
+        self.check(sotto("study", "list", "-d", path), 0)
+        self.assertEqual(path.read_bytes(), before)
 
     def test_json_and_csv_agree(self) -> None:
         _, out = self.make()
@@ -161,6 +198,94 @@ class Report(Case):
                 others = [o for o in rows if o["model"] == r["model"] and o["set"] == r["set"] and o["all_wer"] is not None]
                 beaten = any(o[column] <= r[column] and o["all_wer"] <= r["all_wer"] and (o[column], o["all_wer"]) != (r[column], r["all_wer"]) for o in others)
                 self.assertEqual(r[key], not beaten)
+
+    def test_aims_and_what_parts_bear(self) -> None:
+        """By hand: of each part the fewest bytes among one-term specs that round all of it and cost at most a point."""
+        path, out = self.make()
+        results, db = json.loads((out / "results.json").read_text()), sqlite3.connect(path)
+        shrunk = {(m, s): json.loads(r)["tensors"] for m, s, r in db.execute("SELECT model, spec, shrink_report FROM configurations WHERE error IS NULL")}
+        self.assertEqual([(a["model"], a["set"], a["most_bytes"]) for a in results["aims"]],
+                         [(m, s, b) for m, b in (("tiny.en", 12000000), ("base", 30000000)) for s in ("dev", "noisy")])  # fmt: skip
+        for aim in results["aims"]:
+            rows = {r["spec"]: r for r in results["rows"] if r["model"] == aim["model"] and r["set"] == aim["set"] and r["all_wer"] is not None}
+            fits = [r for r in rows.values() if r["file_bytes"] <= aim["most_bytes"]]
+            best = min(fits, key=lambda r: (r["choose_wer"], r["file_bytes"]))
+            self.assertEqual(aim["best"]["spec"], best["spec"])
+            self.assertEqual(aim["best"]["report"]["difference"]["high"], best["report_difference_high"])
+            self.assertEqual(aim["met_on_choose"], best["choose_difference"] <= 0.01 + 1e-9)
+            self.assertEqual(aim["met"], aim["met_on_choose"] and best["report_difference"] <= 0.01 + 1e-9)
+            within = [r for r in rows.values() if r["choose_wer"] <= rows["none"]["choose_wer"] + 0.01 + 1e-9]
+            self.assertEqual(aim["smallest"]["spec"], min(within, key=lambda r: r["file_bytes"])["spec"])
+            tried = {s for s in rows if s.startswith("int") and "," not in s}
+            self.assertIn("int3:g64@rare", tried)  # a scope that nothing here has heard of
+            self.assertEqual({k["spec"] for k in aim["tried"]}, tried)
+            borne = {s for s in tried if rows[s]["all_difference"] <= 0.01 + 1e-9}
+            self.assertEqual({k["spec"] for k in aim["tried"] if k["borne"]}, borne)
+            used, total = set(), 0
+            for part in aim["parts"]:
+                left = {s: self.left_of(shrunk[aim["model"], s], part["part"]) for s in tried | {"none"}}
+                most = max(n for n, _ in left.values())
+                of_part = min(b for s, (n, b) in left.items() if s == "none" or (s in borne and n == most))
+                self.assertEqual(part["bytes"], of_part, part)
+                self.assertEqual(part["spec"] is None, of_part == left["none"][1], part)
+                if part["spec"]:
+                    self.assertIn(part["spec"], borne)
+                    self.assertEqual(left[part["spec"]], (most, of_part))
+                    self.assertEqual(part["difference"]["value"], rows[part["spec"]]["all_difference"])
+                smaller = [s for s in tried - borne if left[s][0] == most and left[s][1] < 0.99 * of_part]
+                self.assertEqual(bool(part["refused_spec"]), bool(smaller), part)
+                if smaller:
+                    self.assertIn(part["refused_spec"], smaller)
+                    self.assertEqual(part["refused_bytes"], left[part["refused_spec"]][1])
+                    self.assertEqual(part["refused_difference"]["low"], rows[part["refused_spec"]]["all_difference_low"])
+                total += of_part
+                used |= {part["spec"]} - {None}
+            self.assertAlmostEqual(aim["sum_bytes"], total + aim["rest_bytes"], 3)
+            self.assertEqual(set(aim["sum_specs"]), used)
+            self.assertAlmostEqual(aim["sum_difference"], sum(rows[s]["all_difference"] for s in used), 8)
+        embedding = next(p for p in results["aims"][0]["parts"] if p["part"] == "token_embedding")
+        self.assertEqual(embedding["refused_spec"], "int3:g64@embedding")  # 3 points in the made-up study
+
+    def left_of(self, tensors: list[dict], part: str) -> tuple[int, int]:
+        """How many of a part's tensors are rounded, and what it takes then."""
+        mine = [t for t in tensors if t["part"] == part]
+        return sum(t["bits"] < 16 * t["parameters"] for t in mine), sum(t["bytes"] for t in mine)
+
+    def test_smallest_prints_what_the_halves_say(self) -> None:
+        path, out = self.make()
+        rows = [r for r in json.loads((out / "results.json").read_text())["rows"] if r["set"] == "dev" and r["all_wer"] is not None]
+        with sqlite3.connect(path) as db:
+            db.execute("INSERT INTO meta VALUES('calibration', 'some/folder')")
+        specs, printed = self.dir / "specs", {}
+        specs.mkdir()
+        for model in "tiny.en", "base":
+            mine = [r for r in rows if r["model"] == model]
+            least = next(r for r in mine if r["spec"] == "none")["choose_wer"]
+            best = {
+                ("--max-bytes", "9000000", f"{model}.spec"): min((r for r in mine if r["file_bytes"] <= 9000000), key=lambda r: (r["choose_wer"], r["file_bytes"]), default=None),
+                ("--max-bytes", "30000000", f"{model}.spec"): min((r for r in mine if r["file_bytes"] <= 30000000), key=lambda r: (r["choose_wer"], r["file_bytes"])),
+                ("--within", "1", f"{model}.within-1-point.spec"): min((r for r in mine if r["choose_wer"] <= least + 0.01 + 1e-9), key=lambda r: r["file_bytes"]),
+                ("--within", "0.5", f"{model}.within-0.5-points.spec"): min((r for r in mine if r["choose_wer"] <= least + 0.005 + 1e-9), key=lambda r: r["file_bytes"]),
+            }  # fmt: skip
+            for (option, limit, name), row in best.items():
+                done = sotto("study", "smallest", "-d", path, "--model", model, option, limit, "--write", specs)
+                if row is None:
+                    self.check(done, 1, f"{model}: no file of at most {limit} bytes")
+                    continue
+                self.check(done, 0)
+                spec = row["spec"] + (",calibration=some/folder" if "gptq" in row["spec"] or "wanda" in row["spec"] else "")
+                self.assertEqual(done.stdout.decode(), spec + "\n")
+                self.assertIn(f"{row['file_bytes']} bytes, WER {100 * row['choose_wer']:.2f} %", done.stderr.decode())
+                self.assertEqual((specs / name).read_text(), done.stdout.decode())
+                printed[model, option, limit] = spec
+        done = sotto("study", "smallest", "-d", path, "--within", "1")
+        self.check(done, 0)
+        self.assertEqual(done.stdout.decode().splitlines(), [f"{m}\t{printed[m, '--within', '1']}" for m in ("tiny.en", "base")])
+        for arguments, message in (((), "one of --max-bytes N and --within POINTS"), (("--within", "1", "--max-bytes", "9"), "one of --max-bytes")):
+            self.check(sotto("study", "smallest", "-d", path, *arguments), 2, message)
+        self.check(sotto("study", "smallest", "--within", "1"), 2, "--database FILE was expected")
+        self.check(sotto("study", "smallest", "-d", path, "--within", "1", "--model", "huge"), 1, "has no model huge")
+        self.check(sotto("study", "smallest", "-d", path, "--within", "1", "--set", "music"), 1, "has no set music")
 
     def wer_of_test_other(self, db: sqlite3.Connection, configuration: int) -> float:
         words, edits = db.execute(

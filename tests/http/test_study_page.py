@@ -104,10 +104,24 @@ class Page(unittest.TestCase):
                 self.assertGreater(page.run(f"document.getElementById('{section}').parentElement.textContent.length"), 150, section)
                 page.run(f"document.getElementById('{section}').scrollIntoView()")
                 self.keep(page, f"study-{width}-{section}")
+            self.check_aims(page)
             self.check_tooltips(page, width)
             self.check_sets(page)
             self.check_sorting(page)
             self.assertEqual((page.errors, page.console), ([], []))
+
+    def check_aims(self, page):
+        aims = [a for a in self.results["aims"] if a["set"] == "dev"]
+        said = page.run("[...document.querySelectorAll('#aims h3')].map(h => h.textContent)")
+        for aim, text in zip(aims, said, strict=True):
+            self.assertIn(f"{aim['model']}: at most {aim['most_bytes'] / 1e6:.1f} MB", text)
+            self.assertEqual(text.endswith(": met"), aim["met"])
+        tables = page.run("[...document.querySelectorAll('#aims table.stack')].map(t => t.textContent)")
+        for aim, text in zip(aims, tables, strict=True):
+            self.assertIn(f"{aim['sum_bytes'] / 1e6:.1f} MB", text)
+            for part in aim["parts"]:
+                self.assertIn(part["part"].replace("_", " "), text)
+        self.assertIn(study_database.MACHINES[1], page.run("document.getElementById('rows').textContent"))
 
     def check_tooltips(self, page, width):
         dot = "document.querySelector('#charts circle.best')"

@@ -17,7 +17,9 @@ CREATE TABLE configurations(id INTEGER PRIMARY KEY, model TEXT, spec TEXT, param
 CREATE TABLE runs(configuration INT, set_name TEXT, finished INT, wall_seconds REAL, encoder_seconds REAL,
   decoder_seconds REAL, audio_seconds REAL, multiply_adds INT, encoder_multiply_adds INT, decoder_multiply_adds INT,
   decoder_steps INT, tokens INT, windows INT, peak_rss_bytes INT, energy_joules REAL, by_part TEXT,
-  PRIMARY KEY(configuration, set_name));
+  machine TEXT, build TEXT, cpu_seconds REAL, PRIMARY KEY(configuration, set_name));
+CREATE TABLE speeds(configuration INT, set_name TEXT, machine TEXT, build TEXT, wall_seconds REAL, cpu_seconds REAL,
+  audio_seconds REAL, PRIMARY KEY(configuration, set_name, machine));
 CREATE TABLE results(configuration INT, set_name TEXT, utterance TEXT, text TEXT, words INT, substitutions INT,
   deletions INT, insertions INT, characters INT, character_edits INT, audio_seconds REAL,
   PRIMARY KEY(configuration, set_name, utterance));
@@ -25,6 +27,7 @@ CREATE TABLE results(configuration INT, set_name TEXT, utterance TEXT, text TEXT
 
 # tiny.en's and base's dimensions: width, layers, vocabulary
 MODELS = {"tiny.en": (384, 4, 51864), "base": (512, 6, 51865)}
+MACHINES = "a made-up machine", "another machine"  # the second heard the unshrunken models on dev only
 AUDIO_POSITIONS, TEXT_POSITIONS, MELS = 1500, 448, 80
 
 
@@ -81,6 +84,19 @@ def specs(model):
                 yield f"prune=0.5@{side}.{layer}.{part}", 1, 0.97, 16, 0.008 * (layer + 1)
     yield "int3:g64@embedding", 1, 1, 9, 0.03
     yield "int3:g64@conv", 1, 1, 15.9, 0.006
+    yield "int3:g64@rare", 1, 1, 12, 0.001
+
+
+def of(name, bits, spec):
+    """Bits a value of a tensor: 16 where the spec does not round it. Half the embedding has 3 bits with "@rare"."""
+    method, _, scope = spec.partition("@")
+    if not method.startswith("int"):
+        return 16
+    few = int(method[3]) + 0.25
+    if scope == "rare":
+        return (16 + few) / 2 if "token_embedding" in name else 16
+    words = {"embedding": "token_embedding", "attention": ".attn", "mlp": ".mlp", "cross": "cross"}
+    return few if all(words.get(w, w) in name.replace(".blocks", "") for w in scope.split(".") if w) else 16
 
 
 def recordings(rng):
@@ -105,8 +121,8 @@ def fill(path, seed=1, chosen=None):
     rng = random.Random(seed)
     db = sqlite3.connect(path)
     db.executescript(SCHEMA)
-    db.executemany("INSERT INTO meta VALUES(?,?)", [("schema_version", "1"), ("plan", "made up"), ("seed", "1"),
-                                                   ("machine", "a made-up machine"), ("sotto_version", "0.0")])  # fmt: skip
+    db.executemany("INSERT INTO meta VALUES(?,?)", [("schema_version", "2"), ("plan", "made up"), ("seed", "1"),
+                                                   ("machine", MACHINES[0]), ("sotto_version", "0.0")])  # fmt: skip
     sets = dict(recordings(rng))
     for name, rows in sets.items():
         db.execute("INSERT INTO sets VALUES(?,?,?,?,?)",
@@ -122,7 +138,7 @@ def fill(path, seed=1, chosen=None):
             number += 1
             parameters = round(total * kept)
             nonzero = round(parameters * dense)
-            report = {"spec": spec, "tensors": [{"name": n, "part": p, "shape": s, "parameters": k, "nonzero": k, "bits": 16 * k}
+            report = {"spec": spec, "tensors": [{"name": n, "part": p, "shape": s, "parameters": k, "nonzero": k, "bits": round(of(n, bits, spec) * k), "bytes": round(of(n, bits, spec) * k / 8)}
                                                 for n, p, s, k in whole]}  # fmt: skip
             db.execute("INSERT INTO configurations VALUES(?,?,?,?,?,?,?,?,?,?,?,NULL)",
                        (number, model, spec, parameters, nonzero, round(bits * parameters), round(bits * parameters / 8 * dense) + 9000,
@@ -146,15 +162,26 @@ def run(db, rng, number, set_name, rows, whole, spec, kept, rate):
     encoder = sum(v["multiply_adds"] for k, v in by_part.items() if k == "conv" or k.startswith("encoder"))
     decoder = sum(v["multiply_adds"] for v in by_part.values()) - encoder
     mix = encoder // 5
-    db.execute("INSERT INTO runs VALUES(?,?,1,?,?,?,?,?,?,?,?,?,?,?,NULL,?)",
-               (number, set_name, seconds / rng.uniform(40, 60), 1.0, 2.0, seconds, encoder + mix + decoder, encoder + mix, decoder,
-                steps, steps - 5, len(rows), 200_000_000, json.dumps(by_part)))  # fmt: skip
+    wall = seconds / rng.uniform(40, 60)
+    db.execute("INSERT INTO runs VALUES(?,?,1,?,?,?,?,?,?,?,?,?,?,?,NULL,?,?,'made up',?)",
+               (number, set_name, wall, 1.0, 2.0, seconds, encoder + mix + decoder, encoder + mix, decoder,
+                steps, steps - 5, len(rows), 200_000_000, json.dumps(by_part), MACHINES[spec == "int4:g64" or "layers" in spec], 1.9 * wall))  # fmt: skip
+    if spec == "none" and set_name == "dev":
+        db.execute("INSERT INTO speeds VALUES(?,?,?,'made up',?,?,?)", (number, set_name, MACHINES[1], 2 * wall, 3 * wall, seconds))
     for id, _, _, s, words, characters, _ in rows:
         wrong = sum(rng.random() < rate for _ in range(words))
         substitutions = rng.randint(0, wrong)
         deletions = rng.randint(0, wrong - substitutions)
         db.execute("INSERT INTO results VALUES(?,?,?,'',?,?,?,?,?,?,?)",
                    (number, set_name, id, words, substitutions, deletions, wrong - substitutions - deletions, characters, 2 * wrong, s))  # fmt: skip
+
+
+def to_version_1(db):
+    """The database as the first version had it: one machine, in meta."""
+    for column in "machine", "build", "cpu_seconds":
+        db.execute(f"ALTER TABLE runs DROP COLUMN {column}")
+    db.execute("DROP TABLE speeds")
+    db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
 
 
 if __name__ == "__main__":

@@ -170,6 +170,33 @@ static void test_precisions(void **state)
     free(want);
 }
 
+/* The peak that a report sets work beside is of the products that the precision computes with. */
+static void test_peaks(void **state)
+{
+    static const struct {
+        sotto_precision precision;
+        bool is_integer, wants_bytes;
+    } cases[] = {{SOTTO_PRECISION_F32, false, false},  {SOTTO_PRECISION_F16, false, false},
+                 {SOTTO_PRECISION_INT16, true, false}, {SOTTO_PRECISION_INT8, true, true},
+                 {SOTTO_PRECISION_INT4, true, true},   {SOTTO_PRECISION_AUTO, true, true}};
+    double in_pairs = 0;
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct fixture x;
+        const char *arithmetic = NULL;
+        open_precision(&x, dirs[TINY_CTRANSLATE2], cases[c].precision);
+        const bool in_bytes = cases[c].wants_bytes && x.model->nn.ops->bytes;
+        const double peak = sotto_model_peak_gops(x.model, &arithmetic);
+        assert_string_equal(arithmetic, in_bytes ? "int8" : cases[c].is_integer ? "int16" : "f32");
+        assert_true(peak > 0);
+        assert_true(peak == sotto_model_peak_gops(x.model, NULL)); /* from memory */
+        if (!cases[c].is_integer) assert_true(peak == sotto_model_peak_gflops(x.model));
+        if (cases[c].precision == SOTTO_PRECISION_INT16) in_pairs = peak;
+        if (in_bytes) assert_true(peak > in_pairs); /* or no table would have them */
+        close_fixture(&x);
+    }
+}
+
 /* Integer sums do not care who else is in the pass: a row's logits alone and among others are the same bits. */
 static void test_integer_batch(void **state)
 {
@@ -625,21 +652,14 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats_agree),
-        cmocka_unit_test(test_precisions),
-        cmocka_unit_test(test_integer_batch),
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_few_rows_are_exact),
-        cmocka_unit_test(test_cross_scores),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_sampled_tail),
-        cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_mutated),
-        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_large_v3_shape),
+        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_precisions),
+        cmocka_unit_test(test_peaks),         cmocka_unit_test(test_integer_batch),
+        cmocka_unit_test(test_counts),        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_batch),         cmocka_unit_test(test_few_rows_are_exact),
+        cmocka_unit_test(test_cross_scores),  cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_sampled_tail),  cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_mutated),       cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_environment),   cmocka_unit_test(test_large_v3_shape),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

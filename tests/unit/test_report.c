@@ -57,7 +57,7 @@ static json_t *make_report(const sotto_counts *counts, const uint64_t *touched)
     sotto_model_info info = make_info();
     sotto_error err = {.message = ""};
     json_t *r = NULL;
-    if (sotto__report_json(&r, &info, 100.0, counts, touched, &err) != SOTTO_OK) fail_msg("%s", err.message);
+    if (sotto__report_json(&r, &info, "int8", 100.0, counts, touched, &err) != SOTTO_OK) fail_msg("%s", err.message);
     return r;
 }
 
@@ -102,6 +102,7 @@ static void sums_add_up(void **state)
     check(r, "bytes.stored.f16", 1000);
     check(r, "bytes.resident.total", 2048);
     check(r, "multiply_adds.total", 64e6 + 3e6);
+    assert_true(sotto_counts_multiply_adds(&counts) == 64000000);
     assert_true(sum_members(at(r, "multiply_adds.by_part"), "") + sum_members(at(r, "multiply_adds.scores"), "") ==
                 67e6);
     check(r, "seconds.total", 2);
@@ -119,9 +120,10 @@ static void ratios(void **state)
     check(r, "real_time_factor", 2.0 / 30);
     check(r, "tokens_per_second", 96);
     check(r, "multiply_adds.per_audio_second", 67e6 / 30);
-    check(r, "gflops.reached", 2 * 67e6 / 1.375 / 1e9);
-    check(r, "gflops.peak_measured", 100);
-    check(r, "gflops.ratio", 2 * 67e6 / 1.375 / 1e11);
+    check(r, "gops.reached", 2 * 67e6 / 1.375 / 1e9);
+    check(r, "gops.peak_measured", 100);
+    check(r, "gops.ratio", 2 * 67e6 / 1.375 / 1e11);
+    assert_string_equal(json_string_value(at(r, "gops.arithmetic")), "int8");
     check(r, "applications_per_parameter.by_part.conv", 1e6 / 10);
     check(r, "applications_per_parameter.by_part.decoder_norm", 11e6 / 110);
     check(r, "applications_per_parameter.by_part.encoder_positions", 0);
@@ -147,7 +149,7 @@ static void nothing_ran(void **state)
     sotto_counts zero = {0};
     json_t *r = make_report(&zero, NULL);
     static const char *const rates[] = {"audio_seconds_per_second",       "real_time_factor", "tokens_per_second",
-                                        "multiply_adds.per_audio_second", "gflops.reached",   "gflops.ratio"};
+                                        "multiply_adds.per_audio_second", "gops.reached",     "gops.ratio"};
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) assert_true(json_is_null(at(r, rates[i])));
     check(r, "applications_per_parameter.total", 0);
     char *text = json_dumps(r, 0);
