@@ -53,7 +53,7 @@ static bool is_loopback(const struct sockaddr_storage *a)
            (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET));
 }
 
-sotto_status listen_open(int *fd, const char *option, const char *address, const char *scheme, char *url,
+sotto_status listen_open(int *fd, const char *name, const char *address, const char *scheme, char *url,
                          size_t url_size, bool *is_local, sotto_error *err)
 {
     char host[256], port[8];
@@ -63,9 +63,9 @@ sotto_status listen_open(int *fd, const char *option, const char *address, const
     *fd = -1;
     if (!split(address, host, port))
         return options_fail(err, SOTTO_EINVAL, "%s is \"%.100s\", but should be HOST:PORT, such as 127.0.0.1:8177",
-                            option, address);
+                            name, address);
     int code = getaddrinfo(host[0] ? host : NULL, port, &hints, &list);
-    if (code != 0) return options_fail(err, SOTTO_EINVAL, "%s %.100s: %s", option, address, gai_strerror(code));
+    if (code != 0) return options_fail(err, SOTTO_EINVAL, "%s %.100s: %s", name, address, gai_strerror(code));
     for (const struct addrinfo *a = list; a && *fd < 0; a = a->ai_next) *fd = bind_one(a);
     int saved = errno;
     freeaddrinfo(list);

@@ -9,8 +9,8 @@
 #include "sotto.h"
 
 /* *fd listens, non-blocking. `url` is made of `scheme` and the actual address; *is_local tells that only this machine
- * can reach it (loopback). Errors name the address, and `option` ("--listen") where it is malformed. */
-sotto_status listen_open(int *fd, const char *option, const char *address, const char *scheme, char *url,
+ * can reach it (loopback). Errors name the address, and `name` ("--listen") where it is malformed. */
+sotto_status listen_open(int *fd, const char *name, const char *address, const char *scheme, char *url,
                          size_t url_size, bool *is_local, sotto_error *err);
 
 #endif
