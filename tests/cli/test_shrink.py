@@ -89,16 +89,20 @@ class Files(Case):
     def test_fewer_bits_for_rare_tokens(self) -> None:
         """At a rate the file takes what the entropy of its codes says, and rare tokens' rows take less."""
         sizes, common = [], 9608 / 51864
-        for spec, bits in (("rate=4", 4), ("rate=4,rare=en:8000:2", 2 + 2 * common), ("int5:g64,rare=en:8000:3", 3 + 2 * common)):
+        for spec, bits in (
+            ("rate=4", 4),
+            ("rate=4:centred,rare=en:8000:2.5", 2.5 + 1.5 * common),
+            ("int5:g64:centred,rare=en:8000:3", 3 + 2 * common),
+        ):
             with self.subTest(spec=spec):
                 path, report = self.shrink(spec)
                 embedding = next(t for t in report["tensors"] if "embeddings" in t["name"])
                 self.assertAlmostEqual(embedding["bits"] / embedding["parameters"], bits, delta=0.15)
-                self.assertLess(embedding["bytes"], 1.05 * embedding["bits"] / 8)
+                self.assertLess(embedding["bytes"], 1.15 * embedding["bits"] / 8)
                 sizes.append(embedding["bytes"])
                 heard, full = self.words(path), self.words("tiny.en")
                 self.assertGreaterEqual(len(set(heard) & set(full)), len(set(full)) - 2, heard)
-        self.assertLess(sizes[1], 0.65 * sizes[0])
+        self.assertLess(sizes[1], 0.8 * sizes[0])
 
     def test_structure(self) -> None:
         path, report = self.shrink("drop=1@encoder,rank=0.9@encoder.mlp,ctx=1000,f16")
