@@ -324,7 +324,7 @@ static const struct {
     const char *type;
     void (*on)(peer *p, json_t *data);
     bool at_once; /* whatever is in work */
-} events[] = {
+} handlers[] = {
     {"describe", on_describe, true},        {"ping", on_ping, true},
     {"transcribe", on_transcribe, false},   {"audio-start", on_audio_start, false},
     {"audio-chunk", on_audio_chunk, false}, {"audio-stop", on_audio_stop, false},
@@ -334,13 +334,13 @@ static const struct {
 static bool take_event(peer *p)
 {
     p->is_chunk = false;
-    for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
-        if (strcmp(events[i].type, p->reader.type) != 0) continue;
-        if (!events[i].at_once && p->running) return false;
-        if (!events[i].at_once && !p->request.job && atomic_load(&p->all->s->draining))
+    for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++) {
+        if (strcmp(handlers[i].type, p->reader.type) != 0) continue;
+        if (!handlers[i].at_once && p->running) return false;
+        if (!handlers[i].at_once && !p->request.job && atomic_load(&p->all->s->draining))
             fail_shutting_down(p);
         else
-            events[i].on(p, p->reader.data);
+            handlers[i].on(p, p->reader.data);
     }
     return true;
 }
