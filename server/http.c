@@ -566,6 +566,9 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
               *x->client ? x->client : "-", x->method, x->route ? x->route->path : "none", x->status,
               (unsigned long long)x->received, clock_now_s() - x->began,
               why == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->raw_sent ? "" : " aborted=1");
+    traffic_request(h->s->traffic, x->route ? x->route->path : "none", x->status, x->received);
+    if (x->submitted && x->status == MHD_HTTP_OK)
+        traffic_transcription(h->s->traffic, clock_now_s() - x->began, x->job->started_at - x->job->queued_at);
     if (x->form) MHD_destroy_post_processor(x->form);
     job_release(x->job);
     if (x->live) live_drop(x->live);
@@ -622,6 +625,8 @@ sotto_status http_start(http **out, server *s, sotto_error *err)
     *out = h;
     return SOTTO_OK;
 }
+
+size_t http_connections(const http *h) { return visitors_count(h->visitors); }
 
 size_t http_busy(const http *h) { return atomic_load(&h->busy); }
 

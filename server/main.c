@@ -104,7 +104,7 @@ int main(int argc, char **argv)
      * blocks go back to the system instead. */
     mallopt(M_MMAP_THRESHOLD, 256 << 10);
 #endif
-    log_open((log_level)c.log);
+    log_open((log_level)c.log, (log_form)c.log_format);
     /* The library spills features of long recordings into $TMPDIR: they belong beside the uploads. Set before any
      * thread starts. */
     if (c.spool && setenv("TMPDIR", c.spool, 1) != 0) {
@@ -115,7 +115,13 @@ int main(int argc, char **argv)
 
     status = 1;
     if (server_start(&s, &c, &err) == SOTTO_OK) {
-        fprintf(stderr, "READY %s model=%s load_s=%.3f\n", s.url, s.model_name, sotto_model_get_info(s.model)->load_s);
+        char quoted[200];
+        const double load_s = sotto_model_get_info(s.model)->load_s;
+        if (c.log_format == LOG_JSON)
+            log_event(LOG_INFO, "ready", "url=%s model=%s load_s=%.3f", s.url,
+                      log_quote(quoted, sizeof quoted, s.model_name), load_s);
+        else
+            fprintf(stderr, "READY %s model=%s load_s=%.3f\n", s.url, s.model_name, load_s);
         await_stop_signal(&s);
         drain(&s, &c);
         size_t cut = server_stop(&s);

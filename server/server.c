@@ -102,6 +102,10 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                                   .idle_s = c->idle_timeout};
     if ((st = lives_start(&s->lives, &streams, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
+    if (!(s->traffic = traffic_create())) {
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: counts of requests");
+        goto fail;
+    }
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
     return SOTTO_OK;
 fail:
@@ -162,6 +166,7 @@ size_t server_stop(server *s)
     engine_free(s->engine);
     queue_free(s->queue);
     keys_free(s->keys);
+    traffic_free(s->traffic);
     tls_close();
     sotto_model_free(s->model);
     free(s->vad_path);

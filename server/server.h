@@ -11,6 +11,7 @@
 #include "keys.h"
 #include "live.h"
 #include "queue.h"
+#include "traffic.h"
 #include "watch.h"
 
 typedef struct http http;
@@ -27,6 +28,7 @@ typedef struct server {
     engine *engine;
     lives *lives;
     watch *watch;
+    traffic *traffic;
     http *http;
     int listener;
     char url[128];
@@ -36,8 +38,8 @@ typedef struct server {
 /* Loads the model, binds and starts answering. On failure everything is undone. `c` must outlive the server. */
 sotto_status server_start(server *s, const config *c, sotto_error *err);
 
-/* Reads again what may change while the daemon runs, the API keys and the certificate; what cannot be read stays as it was, and the log
- * tells. */
+/* Reads again what may change while the daemon runs, the API keys and the certificate; what cannot be read stays as it
+ * was, and the log tells. */
 void server_reload(server *s);
 
 /* Takes nothing new; returns at once. */

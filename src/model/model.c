@@ -253,3 +253,10 @@ double sotto_model_peak_gflops(sotto_model *m)
     pthread_mutex_unlock(&m->peak_lock);
     return peak;
 }
+
+void sotto_model_get_batches(sotto_model *m, uint64_t *passes, uint64_t *steps)
+{
+    const sotto__desk_tally tally = sotto__desk_get_tally(m->desk);
+    *passes = tally.passes;
+    *steps = tally.steps;
+}
