@@ -10,6 +10,7 @@
 #include "http.h"
 #include "listen.h"
 #include "log.h"
+#include "systemd.h"
 #include "tls.h"
 
 /* "models/tiny.en/" -> "tiny.en"; a model's main file is called after its directory. */
@@ -62,6 +63,17 @@ static sotto_status load(server *s, sotto_error *err)
     return st;
 }
 
+/* The one that the service manager has opened, else that of --listen. */
+static sotto_status open_listener(server *s, bool *is_local, sotto_error *err)
+{
+    const config *c = s->config;
+    const char *scheme = c->tls_cert ? "https" : "http";
+    sotto_status st = systemd_listener(&s->listener, err);
+    if (st != SOTTO_OK) return st;
+    return s->listener >= 0 ? listen_adopt(s->listener, scheme, s->url, sizeof s->url, is_local, err)
+                            : listen_open(&s->listener, c->listen, scheme, s->url, sizeof s->url, is_local, err);
+}
+
 sotto_status server_start(server *s, const config *c, sotto_error *err)
 {
     const char *tmp = getenv("TMPDIR");
@@ -78,15 +90,11 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                             c->tls_cert ? "key" : "cert");
     if (c->tls_cert && (st = tls_open(c->tls_cert, c->tls_key, err)) != SOTTO_OK) return st;
     if (c->api_key_file && (st = keys_open(&s->keys, c->api_key_file, err)) != SOTTO_OK) return st;
-    if ((st = listen_open(&s->listener, c->listen, c->tls_cert ? "https" : "http", s->url, sizeof s->url, &is_local,
-                          err)) != SOTTO_OK)
-        goto fail;
+    if ((st = open_listener(s, &is_local, err)) != SOTTO_OK) goto fail;
     if (!is_local && !s->keys && !c->insecure) {
-        st =
-            options_fail(err, SOTTO_EINVAL,
-                         "--listen %.100s reaches beyond this machine: say --api-key-file FILE, or --insecure to serve "
-                         "everyone",
-                         c->listen);
+        st = options_fail(err, SOTTO_EINVAL,
+                          "%.100s reaches beyond this machine: say --api-key-file FILE, or --insecure to serve everyone",
+                          s->url);
         goto fail;
     }
     if ((st = load(s, err)) != SOTTO_OK) goto fail;
@@ -135,6 +143,17 @@ void server_reload(server *s)
         log_event(LOG_INFO, "reload", "keys=%zu", keys_count(s->keys));
     else
         log_event(LOG_ERROR, "reload", "keys=kept error=%s", log_quote(quoted, sizeof quoted, err.message));
+}
+
+bool server_lives(server *s)
+{
+    /* Comes back only if nobody holds one of the locks that every request takes. */
+    queue_waiting(s->queue);
+    lives_count(s->lives);
+    http_connections(s->http);
+    engine_totals totals;
+    engine_get_totals(s->engine, &totals);
+    return true;
 }
 
 void server_drain(server *s)

@@ -42,6 +42,9 @@ sotto_status server_start(server *s, const config *c, sotto_error *err);
  * was, and the log tells. */
 void server_reload(server *s);
 
+/* For a watchdog: true when the parts answer, else it does not return. */
+bool server_lives(server *s);
+
 /* Takes nothing new; returns at once. */
 void server_drain(server *s);
 /* Requests not yet answered in full. */
