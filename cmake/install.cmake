@@ -18,6 +18,12 @@ install(FILES ${PROJECT_BINARY_DIR}/install/sotto-fetch DESTINATION ${CMAKE_INST
 
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
+# For systemd: systemctl enable sottod.service, or sottod.socket.
+configure_file(packaging/sottod.service.in ${PROJECT_BINARY_DIR}/install/sottod.service @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/install/sottod.service packaging/sottod.socket
+  DESTINATION ${CMAKE_INSTALL_PREFIX}/lib/systemd/system)
+install(FILES packaging/grafana-dashboard.json DESTINATION ${CMAKE_INSTALL_DATADIR}/sotto)
+
 # pkg-config: a program sees sotto.h and libsotto only; what libsotto itself needs is private.
 set(pc_requires "openblas, sndfile, soxr, jansson, libutf8proc, zlib, libzstd, libxxhash")
 if(SOTTO_FFMPEG)

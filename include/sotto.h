@@ -258,6 +258,10 @@ SOTTO_API double sotto_model_peak_gflops(sotto_model *model);
  * (may be NULL) says; a static string. 0: out of memory. Any thread. */
 SOTTO_API double sotto_model_peak_gops(sotto_model *model, const char **arithmetic);
 
+/* Since the model was opened: decoder passes computed, and the steps of sessions in them; steps / passes is the mean
+ * number of sequences that were decoded together. Any thread. */
+SOTTO_API void sotto_model_get_batches(sotto_model *model, uint64_t *passes, uint64_t *steps);
+
 /* Whisper's language list: code "en" <-> English name "english"; NULL when unknown. Accepts code or name in any case.
  */
 SOTTO_API const char *sotto_language_code(const char *code_or_name);

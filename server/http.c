@@ -18,10 +18,12 @@
 #include <unistd.h>
 
 #include "access.h"
+#include "cors.h"
 #include "handshake.h"
 #include "log.h"
 #include "route.h"
 #include "tls.h"
+#include "visitors.h"
 
 enum {
     CONNECTION_BYTES = 128 << 10, /* each connection's memory: headers, and what is read of a body at a time */
@@ -33,6 +35,7 @@ enum {
 struct http {
     server *s;
     struct MHD_Daemon *daemon;
+    visitors *visitors;
     atomic_size_t busy;
 };
 
@@ -44,6 +47,8 @@ typedef struct exchange {
     char client[ACCESS_CLIENT_BYTES]; /* whose key it is, else the address */
     const char *method;               /* static */
     const route *route;
+    visitor *visitor;   /* the connection; may be NULL */
+    const char *origin; /* the page's that may read the answer, else NULL; the request's */
     char *tail;
     struct MHD_PostProcessor *form; /* reads the multipart body */
     job *job;
@@ -54,6 +59,7 @@ typedef struct exchange {
     bool streaming; /* the reply is the job's events */
     bool submitted; /* the job was queued; its reply is ours once we are resumed */
     bool http11;
+    bool preflight; /* a browser asks whether a page may send a request */
     bool has_reply; /* `reply` is set: what is left of the body is dropped */
     bool linger;    /* the client may still be sending when we close */
     bool raw_sent;
@@ -75,6 +81,26 @@ static void refuse(exchange *x, const api_error *e)
     if (e->status == 429) x->reply.retry_after = engine_retry_after(x->h->s->engine, queue_clients(x->h->s->queue));
     x->reply.authenticate = e->status == 401;
     x->has_reply = true;
+}
+
+static const char *header(exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+static void add_cors(exchange *x, struct MHD_Response *response)
+{
+    /* Answers differ by origin wherever there is a list, for caches. */
+    if (x->h->s->config->cors.n > 0) MHD_add_response_header(response, "Vary", "Origin");
+    if (!x->origin) return;
+    MHD_add_response_header(response, "Access-Control-Allow-Origin", x->origin);
+    MHD_add_response_header(response, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+    if (!x->preflight) return;
+    const char *asked = header(x, "Access-Control-Request-Headers");
+    MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST");
+    if (asked && cors_headers_are_sound(asked))
+        MHD_add_response_header(response, "Access-Control-Allow-Headers", asked);
+    MHD_add_response_header(response, "Access-Control-Max-Age", "600");
 }
 
 static enum MHD_Result send_reply(exchange *x)
@@ -99,7 +125,9 @@ static enum MHD_Result send_reply(exchange *x)
         MHD_add_response_header(response, "Upgrade", "websocket");
         MHD_add_response_header(response, "Sec-WebSocket-Version", "13");
     }
+    add_cors(x, response);
     if (x->linger) MHD_add_response_header(response, "Connection", "close");
+    visitor_turn(x->visitor, VISITOR_SERVED);
     x->status = r->status;
     enum MHD_Result result = MHD_queue_response(x->connection, r->status, response);
     MHD_destroy_response(response);
@@ -233,11 +261,6 @@ static void begin_post(exchange *x)
     refuse(x, &e);
 }
 
-static const char *header(exchange *x, const char *name)
-{
-    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
-}
-
 /* Where there are API keys, only open routes are for those without; not even a 404 tells them what there is. */
 static bool may_enter(exchange *x, api_error *e)
 {
@@ -247,6 +270,12 @@ static bool may_enter(exchange *x, api_error *e)
     if (!(x->route && x->route->open) && !access_check(x->h->s->keys, &h, x->client, e)) return false;
     if (!*x->client) access_address(from ? from->client_addr : NULL, x->client);
     return true;
+}
+
+static visitor *visitor_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
 }
 
 static exchange *begin(http *h, struct MHD_Connection *connection, const char *method, const char *url)
@@ -261,8 +290,15 @@ static exchange *begin(http *h, struct MHD_Connection *connection, const char *m
     x->began = clock_now_s();
     x->method = strcmp(method, "POST") == 0 ? "POST" : strcmp(method, "GET") == 0 ? "GET" : "other";
     choose_id(x);
+    x->visitor = visitor_of(connection);
+    x->origin = cors_allowed(&h->s->config->cors, header(x, "Origin"));
+    x->preflight = x->origin && strcmp(method, "OPTIONS") == 0 && header(x, "Access-Control-Request-Method");
+    visitor_turn(x->visitor, VISITOR_BODY);
     x->route = route_find(method, url, &tail, &allow, &e);
-    if (!may_enter(x, &denied)) {
+    if (x->preflight) {
+        x->reply.status = MHD_HTTP_NO_CONTENT;
+        x->has_reply = true;
+    } else if (!may_enter(x, &denied)) {
         refuse(x, &denied);
     } else if (!x->route) {
         refuse(x, &e);
@@ -339,6 +375,7 @@ static void refuse_malformed(exchange *x)
 static enum MHD_Result receive(exchange *x, const char *data, size_t n)
 {
     x->received += n;
+    visitor_received(x->visitor, n);
     if (x->received > x->h->s->config->max_upload && takes_form(x->route)) {
         too_large(x, x->received);
         return send_in_mid_body(x);
@@ -563,6 +600,7 @@ static void refuse_late(exchange *x)
 static enum MHD_Result finish(exchange *x)
 {
     server *s = x->h->s;
+    visitor_turn(x->visitor, VISITOR_SERVED);
     if (x->live) return upgrade(x);
     if (x->route && x->route->live && !x->has_reply) return open_live(x) ? MHD_YES : send_reply(x);
     if (x->submitted && !x->has_reply && x->job->events && events_begun(x->job->events)) return send_stream(x);
@@ -618,12 +656,16 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     exchange *x = *state;
     if (!x) return;
     *state = NULL;
+    if (x->status != MHD_HTTP_SWITCHING_PROTOCOLS) visitor_turn(x->visitor, VISITOR_HEAD); /* the next one's */
     /* A second handle on the socket outlives the library's close. */
     if (x->linger) watch_linger(h->s->watch, fcntl(socket_of(connection), F_DUPFD_CLOEXEC, 0));
     log_event(LOG_INFO, "request", "id=%s client=%s method=%s route=%s status=%u bytes=%llu seconds=%.3f%s", x->id,
               *x->client ? x->client : "-", x->method, x->route ? x->route->path : "none", x->status,
               (unsigned long long)x->received, clock_now_s() - x->began,
               why == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->raw_sent ? "" : " aborted=1");
+    traffic_request(h->s->traffic, x->route ? x->route->path : "none", x->status, x->received);
+    if (x->submitted && x->status == MHD_HTTP_OK)
+        traffic_transcription(h->s->traffic, clock_now_s() - x->began, x->job->started_at - x->job->queued_at);
     if (x->form) MHD_destroy_post_processor(x->form);
     if (x->streaming && why != MHD_REQUEST_TERMINATED_COMPLETED_OK) { /* the reader left */
         atomic_store(&x->job->cancelled, true);
@@ -635,6 +677,18 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     free(x->tail);
     free(x);
     atomic_fetch_sub(&h->busy, 1);
+}
+
+static void on_connection(void *cls, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    http *h = cls;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *state = visitor_enter(h->visitors, socket_of(connection));
+    } else {
+        visitor_leave(*state);
+        *state = NULL;
+    }
 }
 
 sotto_status http_start(http **out, server *s, sotto_error *err)
@@ -650,15 +704,22 @@ sotto_status http_start(http **out, server *s, sotto_error *err)
         free(h);
         return options_fail(err, SOTTO_EUNSUPPORTED, "--tls-cert: this machine's libmicrohttpd was built without TLS");
     }
+    sotto_status st = visitors_start(&h->visitors, s->config->idle_timeout, (double)s->config->upload_rate, err);
+    if (st != SOTTO_OK) {
+        free(h);
+        return st;
+    }
     /* What stands behind the first END is not read. */
     h->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | (tls ? MHD_USE_TLS : 0), 0, NULL,
         NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->config->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)s->config->per_address, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)s->config->idle_timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
         tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, tls_priorities, MHD_OPTION_HTTPS_CERT_CALLBACK2,
         tls_certificate(), MHD_OPTION_END);
     if (!h->daemon) {
+        visitors_stop(h->visitors);
         free(h);
         return options_fail(err, SOTTO_EIO, "the HTTP server could not be started on %s", s->url);
     }
@@ -666,11 +727,14 @@ sotto_status http_start(http **out, server *s, sotto_error *err)
     return SOTTO_OK;
 }
 
+size_t http_connections(const http *h) { return visitors_count(h->visitors); }
+
 size_t http_busy(const http *h) { return atomic_load(&h->busy); }
 
 void http_stop(http *h)
 {
     if (!h) return;
     MHD_stop_daemon(h->daemon);
+    visitors_stop(h->visitors);
     free(h);
 }

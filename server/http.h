@@ -9,6 +9,8 @@
 sotto_status http_start(http **out, server *s, sotto_error *err);
 /* Requests begun and not yet answered in full. */
 size_t http_busy(const http *h);
+/* Connections open, those of live streams included. */
+size_t http_connections(const http *h);
 /* No job may be waiting or running any more. NULL is fine. */
 void http_stop(http *h);
 

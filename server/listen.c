@@ -53,13 +53,26 @@ static bool is_loopback(const struct sockaddr_storage *a)
            (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET));
 }
 
+static sotto_status describe(int fd, const char *what, const char *scheme, char *url, size_t url_size, bool *is_local,
+                             sotto_error *err)
+{
+    char host[256], port[8];
+    struct sockaddr_storage bound;
+    socklen_t size = sizeof bound;
+    if (getsockname(fd, (struct sockaddr *)&bound, &size) != 0 ||
+        getnameinfo((struct sockaddr *)&bound, size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return options_fail(err, SOTTO_EIO, "cannot tell the address that %.100s was bound to", what);
+    *is_local = is_loopback(&bound);
+    snprintf(url, url_size, bound.ss_family == AF_INET6 ? "%s://[%s]:%s" : "%s://%s:%s", scheme, host, port);
+    return SOTTO_OK;
+}
+
 sotto_status listen_open(int *fd, const char *name, const char *address, const char *scheme, char *url,
                          size_t url_size, bool *is_local, sotto_error *err)
 {
     char host[256], port[8];
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
-    struct sockaddr_storage bound;
-    socklen_t size = sizeof bound;
     *fd = -1;
     if (!split(address, host, port))
         return options_fail(err, SOTTO_EINVAL, "%s is \"%.100s\", but should be HOST:PORT, such as 127.0.0.1:8177",
@@ -71,14 +84,14 @@ sotto_status listen_open(int *fd, const char *name, const char *address, const c
     freeaddrinfo(list);
     if (*fd < 0) return options_fail(err, SOTTO_EIO, "cannot listen on %.100s: %s", address, strerror(saved));
 
-    if (getsockname(*fd, (struct sockaddr *)&bound, &size) != 0 ||
-        getnameinfo((struct sockaddr *)&bound, size, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        close(*fd);
-        *fd = -1;
-        return options_fail(err, SOTTO_EIO, "cannot tell the address that %.100s was bound to", address);
-    }
-    *is_local = is_loopback(&bound);
-    snprintf(url, url_size, bound.ss_family == AF_INET6 ? "%s://[%s]:%s" : "%s://%s:%s", scheme, host, port);
-    return SOTTO_OK;
+    sotto_status st = describe(*fd, address, scheme, url, url_size, is_local, err);
+    if (st == SOTTO_OK) return st;
+    close(*fd);
+    *fd = -1;
+    return st;
+}
+
+sotto_status listen_adopt(int fd, const char *scheme, char *url, size_t url_size, bool *is_local, sotto_error *err)
+{
+    return describe(fd, "the socket that was handed over", scheme, url, url_size, is_local, err);
 }

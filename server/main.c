@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * sottod: parse, load, start, wait for a signal, drain, stop. */
 #include <errno.h>
+#include <math.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -13,6 +14,7 @@
 
 #include "log.h"
 #include "server.h"
+#include "systemd.h"
 
 static const option table[] = {
 #define SECTION OPTION_SECTION
@@ -52,24 +54,32 @@ static bool take_stop(void)
     return true;
 }
 
-/* SIGHUP meanwhile: what can be read again is. */
+/* Until a signal, or for so many seconds (0: any time). */
+static bool wait_for_signal(double seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    const double end = (double)until.tv_nsec * 1e-9 + seconds;
+    until.tv_sec += (time_t)end;
+    until.tv_nsec = (long)((end - floor(end)) * 1e9);
+    int failed;
+    do failed = seconds > 0 ? sem_timedwait(&signals, &until) : sem_wait(&signals);
+    while (failed && errno == EINTR);
+    return !failed;
+}
+
+/* SIGHUP meanwhile: what can be read again is. A service manager that wants signs of life gets them. */
 static void await_stop_signal(server *s)
 {
+    const double watchdog_s = systemd_watchdog_s();
     do {
-        while (sem_wait(&signals) != 0 && errno == EINTR) continue;
+        if (!wait_for_signal(watchdog_s) && server_lives(s)) systemd_notify("WATCHDOG=1");
         if (atomic_exchange(&reloads, 0) > 0) server_reload(s);
     } while (!take_stop());
 }
 
 /* Has one come within 50 ms? */
-static bool stop_signal_soon(void)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 50000000;
-    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-    return sem_timedwait(&signals, &until) == 0 && take_stop();
-}
+static bool stop_signal_soon(void) { return wait_for_signal(0.05) && take_stop(); }
 
 /* Lets accepted requests finish, until time is up or a second signal comes. */
 static void drain(server *s, const config *c)
@@ -104,7 +114,7 @@ int main(int argc, char **argv)
      * blocks go back to the system instead. */
     mallopt(M_MMAP_THRESHOLD, 256 << 10);
 #endif
-    log_open((log_level)c.log);
+    log_open((log_level)c.log, (log_form)c.log_format);
     /* The library spills features of long recordings into $TMPDIR: they belong beside the uploads. Set before any
      * thread starts. */
     if (c.spool && setenv("TMPDIR", c.spool, 1) != 0) {
@@ -115,9 +125,18 @@ int main(int argc, char **argv)
 
     status = 1;
     if (server_start(&s, &c, &err) == SOTTO_OK) {
-        fprintf(stderr, "READY %s model=%s load_s=%.3f%s%s\n", s.url, s.model_name,
-                sotto_model_get_info(s.model)->load_s, c.wyoming ? " wyoming=" : "", s.wyoming_url);
+        char quoted[200];
+        const double load_s = sotto_model_get_info(s.model)->load_s;
+        if (c.log_format == LOG_JSON)
+            log_event(LOG_INFO, "ready", "url=%s model=%s load_s=%.3f%s%s", s.url,
+                      log_quote(quoted, sizeof quoted, s.model_name), load_s, c.wyoming ? " wyoming=" : "",
+                      s.wyoming_url);
+        else
+            fprintf(stderr, "READY %s model=%s load_s=%.3f%s%s\n", s.url, s.model_name, load_s,
+                    c.wyoming ? " wyoming=" : "", s.wyoming_url);
+        systemd_notify("READY=1");
         await_stop_signal(&s);
+        systemd_notify("STOPPING=1");
         drain(&s, &c);
         size_t cut = server_stop(&s);
         log_event(LOG_INFO, "stop", "cut_short=%zu", cut);

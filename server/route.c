@@ -7,7 +7,7 @@
 static const route *const routes[] = {
     &route_transcriptions, &route_translations, &route_models, &route_model, &route_health,
     &route_report,         &route_captions,     &route_page,   &route_study,
-    &route_metrics,        &route_inference,    &route_load,   &route_home,
+    &route_metrics,        &route_ready,        &route_inference, &route_load, &route_home,
 };
 
 static bool path_matches(const route *r, const char *path, const char **tail)

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * GET /metrics: parameters, work and throughput since the start in Prometheus' text format 0.0.4; what /v1/report tells
  * as JSON, for a scraper. Counters end in _total; rates are the scraper's. */
-#include "route.h"
-
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "http.h"
+#include "route.h"
 
 static const char type_metrics[] = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -55,6 +59,8 @@ static void write_parameters(FILE *to, const server *s, const engine_totals *t)
 
 static void write_work(FILE *to, const server *s, const engine_totals *t)
 {
+    uint64_t passes, steps;
+    sotto_model_get_batches(s->model, &passes, &steps);
     const struct {
         const char *name, *help;
         double value;
@@ -65,7 +71,14 @@ static void write_work(FILE *to, const server *s, const engine_totals *t)
         {"sotto_decoder_steps_total", "Passes of the decoder.", (double)t->sum.decoder_steps},
         {"sotto_tokens_prefilled_total", "Tokens of prompts.", (double)t->sum.tokens_prefilled},
         {"sotto_tokens_decoded_total", "Tokens generated.", (double)t->sum.tokens_decoded},
+        {"sotto_tokens_kept_total", "Tokens in the texts.", (double)t->sum.tokens_kept},
         {"sotto_fallbacks_total", "Windows decoded again at a higher temperature.", (double)t->sum.fallbacks},
+        {"sotto_full_window_retries_total", "Windows encoded and decoded again in full, for signs of failure.",
+         (double)t->sum.full_window_retries},
+        {"sotto_windows_skipped_total", "Windows judged silent.", (double)t->sum.windows_skipped},
+        {"sotto_batch_passes_total", "Decoder passes computed, each for all sequences that were ready.",
+         (double)passes},
+        {"sotto_batch_steps_total", "Steps of sequences in those passes.", (double)steps},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         begin(to, table[i].name, "counter", table[i].help);
@@ -82,14 +95,92 @@ static void write_work(FILE *to, const server *s, const engine_totals *t)
 
 static void write_requests(FILE *to, server *s, const engine_totals *t)
 {
+    uint64_t passes, steps;
+    sotto_model_get_batches(s->model, &passes, &steps);
     begin(to, "sotto_requests_total", "counter", "Recordings and live streams that ended, by outcome.");
     sample(to, s, "sotto_requests_total", "outcome", "done", (double)t->sum.runs);
     sample(to, s, "sotto_requests_total", "outcome", "failed", (double)t->failed);
     sample(to, s, "sotto_requests_total", "outcome", "cancelled", (double)t->cancelled);
-    begin(to, "sotto_requests", "gauge", "Recordings and live streams at the moment.");
-    sample(to, s, "sotto_requests", "state", "running", (double)queue_running(s->queue));
-    sample(to, s, "sotto_requests", "state", "queued", (double)queue_waiting(s->queue));
-    sample(to, s, "sotto_requests", "state", "live", (double)lives_count(s->lives));
+    begin(to, "sotto_jobs", "gauge", "Recordings and live streams at the moment.");
+    sample(to, s, "sotto_jobs", "state", "running", (double)queue_running(s->queue));
+    sample(to, s, "sotto_jobs", "state", "queued", (double)queue_waiting(s->queue));
+    sample(to, s, "sotto_jobs", "state", "live", (double)lives_count(s->lives));
+    const struct {
+        const char *name, *help;
+        double value;
+    } table[] = {
+        {"sotto_slots", "Recordings that may run at a time.", (double)s->config->slots},
+        {"sotto_queue_capacity", "Recordings that may wait.", (double)s->config->queue},
+        {"sotto_clients", "Clients with recordings that wait or run.", (double)queue_clients(s->queue)},
+        {"sotto_connections", "Connections open.", (double)http_connections(s->http)},
+        {"sotto_batch_size", "Sequences decoded together, mean since the start; 0 before the first.",
+         passes ? (double)steps / (double)passes : 0},
+        {"sotto_real_time_factor", "Seconds that the last recording took for each of its own; 0 before the first.",
+         t->last.audio_s > 0 ? t->last.wall_s / t->last.audio_s : 0},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        begin(to, table[i].name, "gauge", table[i].help);
+        sample(to, s, table[i].name, NULL, NULL, table[i].value);
+    }
+}
+
+static void write_times(FILE *to, const char *name, const char *help, const traffic_times *t)
+{
+    uint64_t sum = 0;
+    begin(to, name, "histogram", help);
+    for (size_t i = 0; i < TRAFFIC_BUCKETS; i++)
+        fprintf(to, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, traffic_bounds[i], sum += t->buckets[i]);
+    sum += t->buckets[TRAFFIC_BUCKETS];
+    fprintf(to, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.17g\n%s_count %" PRIu64 "\n", name, sum, name, t->sum_s,
+            name, sum);
+}
+
+static void write_traffic(FILE *to, const server *s)
+{
+    traffic_counts c;
+    traffic_get(s->traffic, &c);
+    begin(to, "sotto_http_requests_total", "counter", "Requests that ended; code 499: the client left unanswered.");
+    for (size_t i = 0; i < c.n_kinds; i++) {
+        fputs("sotto_http_requests_total{", to);
+        write_label(to, "route", c.kinds[i].route);
+        fprintf(to, ",code=\"%u\"} %" PRIu64 "\n", c.kinds[i].status ? c.kinds[i].status : 499, c.kinds[i].n);
+    }
+    begin(to, "sotto_http_received_bytes_total", "counter", "Bytes of requests' bodies.");
+    fprintf(to, "sotto_http_received_bytes_total %" PRIu64 "\n", c.received_bytes);
+    write_times(to, "sotto_answer_seconds", "Transcriptions from a request's head to the end of its answer.",
+                &c.answer);
+    write_times(to, "sotto_queue_seconds", "Transcriptions' time in the queue.", &c.queue);
+}
+
+/* Under the names that Prometheus' own client libraries give them. */
+static void write_process(FILE *to, const server *s)
+{
+    struct rusage used = {0};
+    uint64_t size = 0, resident = 0;
+    int open_files = -3; /* ".", ".." and the one that counts */
+    FILE *statm = fopen("/proc/self/statm", "re");
+    DIR *fds = opendir("/proc/self/fd");
+    if (statm && fscanf(statm, "%" SCNu64 " %" SCNu64, &size, &resident) != 2) resident = 0;
+    if (statm) fclose(statm);
+    while (fds && readdir(fds)) open_files++;
+    if (fds) closedir(fds);
+    getrusage(RUSAGE_SELF, &used);
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } table[] = {
+        {"process_resident_memory_bytes", "gauge", "Memory resident, files mapped included.",
+         (double)resident * (double)sysconf(_SC_PAGESIZE)},
+        {"process_open_fds", "gauge", "Open files and sockets.", open_files < 0 ? 0 : open_files},
+        {"process_cpu_seconds_total", "counter", "Processor time, of all threads.",
+         (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+             1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec)},
+        {"process_start_time_seconds", "gauge", "When the daemon started, seconds since 1970.", (double)s->started},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        begin(to, table[i].name, table[i].type, table[i].help);
+        fprintf(to, "%s %.17g\n", table[i].name, table[i].value);
+    }
 }
 
 static void answer(server *s, const char *tail, reply *out)
@@ -104,6 +195,8 @@ static void answer(server *s, const char *tail, reply *out)
         write_parameters(to, s, &t);
         write_work(to, s, &t);
         write_requests(to, s, &t);
+        write_traffic(to, s);
+        write_process(to, s);
     }
     if (!to || fclose(to) != 0) {
         free(text);

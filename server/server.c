@@ -10,6 +10,7 @@
 #include "http.h"
 #include "listen.h"
 #include "log.h"
+#include "systemd.h"
 #include "tls.h"
 #include "wyoming.h"
 
@@ -63,6 +64,18 @@ static sotto_status load(server *s, sotto_error *err)
     return st;
 }
 
+/* The one that the service manager has opened, else that of --listen. */
+static sotto_status open_listener(server *s, bool *is_local, sotto_error *err)
+{
+    const config *c = s->config;
+    const char *scheme = c->tls_cert ? "https" : "http";
+    sotto_status st = systemd_listener(&s->listener, err);
+    if (st != SOTTO_OK) return st;
+    return s->listener >= 0 ? listen_adopt(s->listener, scheme, s->url, sizeof s->url, is_local, err)
+                            : listen_open(&s->listener, "--listen", c->listen, scheme, s->url, sizeof s->url, is_local,
+                                          err);
+}
+
 sotto_status server_start(server *s, const config *c, sotto_error *err)
 {
     const char *tmp = getenv("TMPDIR");
@@ -79,15 +92,11 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                             c->tls_cert ? "key" : "cert");
     if (c->tls_cert && (st = tls_open(c->tls_cert, c->tls_key, err)) != SOTTO_OK) return st;
     if (c->api_key_file && (st = keys_open(&s->keys, c->api_key_file, err)) != SOTTO_OK) return st;
-    if ((st = listen_open(&s->listener, "--listen", c->listen, c->tls_cert ? "https" : "http", s->url, sizeof s->url,
-                          &is_local, err)) != SOTTO_OK)
-        goto fail;
+    if ((st = open_listener(s, &is_local, err)) != SOTTO_OK) goto fail;
     if (!is_local && !s->keys && !c->insecure) {
-        st =
-            options_fail(err, SOTTO_EINVAL,
-                         "--listen %.100s reaches beyond this machine: say --api-key-file FILE, or --insecure to serve "
-                         "everyone",
-                         c->listen);
+        st = options_fail(err, SOTTO_EINVAL,
+                          "%.100s reaches beyond this machine: say --api-key-file FILE, or --insecure to serve everyone",
+                          s->url);
         goto fail;
     }
     if (c->wyoming && (st = wyoming_listen(s, err)) != SOTTO_OK) goto fail;
@@ -104,6 +113,10 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                                   .idle_s = c->idle_timeout};
     if ((st = lives_start(&s->lives, &streams, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
+    if (!(s->traffic = traffic_create())) {
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: counts of requests");
+        goto fail;
+    }
     if (c->wyoming && (st = wyoming_start(&s->wyoming, s, err)) != SOTTO_OK) goto fail;
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
     return SOTTO_OK;
@@ -134,6 +147,17 @@ void server_reload(server *s)
         log_event(LOG_INFO, "reload", "keys=%zu", keys_count(s->keys));
     else
         log_event(LOG_ERROR, "reload", "keys=kept error=%s", log_quote(quoted, sizeof quoted, err.message));
+}
+
+bool server_lives(server *s)
+{
+    /* Comes back only if nobody holds one of the locks that every request takes. */
+    queue_waiting(s->queue);
+    lives_count(s->lives);
+    http_connections(s->http);
+    engine_totals totals;
+    engine_get_totals(s->engine, &totals);
+    return true;
 }
 
 void server_drain(server *s)
@@ -170,6 +194,7 @@ size_t server_stop(server *s)
     engine_free(s->engine);
     queue_free(s->queue);
     keys_free(s->keys);
+    traffic_free(s->traffic);
     tls_close();
     sotto_model_free(s->model);
     free(s->vad_path);

@@ -11,6 +11,7 @@
 #include "keys.h"
 #include "live.h"
 #include "queue.h"
+#include "traffic.h"
 #include "watch.h"
 
 typedef struct http http;
@@ -28,6 +29,7 @@ typedef struct server {
     engine *engine;
     lives *lives;
     watch *watch;
+    traffic *traffic;
     http *http;
     wyoming *wyoming; /* NULL unless --wyoming */
     int listener, wyoming_listener;
@@ -38,9 +40,12 @@ typedef struct server {
 /* Loads the model, binds and starts answering. On failure everything is undone. `c` must outlive the server. */
 sotto_status server_start(server *s, const config *c, sotto_error *err);
 
-/* Reads again what may change while the daemon runs, the API keys and the certificate; what cannot be read stays as it was, and the log
- * tells. */
+/* Reads again what may change while the daemon runs, the API keys and the certificate; what cannot be read stays as it
+ * was, and the log tells. */
 void server_reload(server *s);
+
+/* For a watchdog: true when the parts answer, else it does not return. */
+bool server_lives(server *s);
 
 /* Takes nothing new; returns at once. */
 void server_drain(server *s);

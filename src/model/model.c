@@ -287,3 +287,10 @@ double sotto_model_peak_gops(sotto_model *m, const char **arithmetic)
     if (arithmetic) *arithmetic = in_bytes ? "int8" : is_integer ? "int16" : "f32";
     return is_integer ? peak_of(m, &m->peak_gops, measure_integers) : sotto_model_peak_gflops(m);
 }
+
+void sotto_model_get_batches(sotto_model *m, uint64_t *passes, uint64_t *steps)
+{
+    const sotto__desk_tally tally = sotto__desk_get_tally(m->desk);
+    *passes = tally.passes;
+    *steps = tally.steps;
+}

@@ -139,7 +139,7 @@ class Daemon:
     def _read(self):
         for line in self.process.stderr:
             self.lines.append(line)
-            found = re.match(r"READY (https?://\S+)", line)
+            found = re.search(r'(?:^READY |"event":"ready","url":")(https?://[^\s"]+)', line)
             if found:
                 self.url = found.group(1)
                 self.ready.set()
