@@ -278,8 +278,8 @@ typedef struct sotto_segment {
     double temperature, avg_logprob, compression_ratio, no_speech_prob;
     const sotto_word *words; /* NULL unless options.word_timestamps */
     size_t n_words;
-    const float *token_logprobs; /* [n_tokens]: natural logarithms of what each token's probability was, among those that
-                                    the decoding rules allowed and before the temperature */
+    const float *token_logprobs; /* [n_tokens]: natural logarithms of what each token's probability was, among those
+                                    that the decoding rules allowed and before the temperature */
 } sotto_segment;
 
 /* Progress of a run: called from the thread that called sotto_transcribe_*, with no lock held. */
@@ -337,11 +337,11 @@ typedef struct sotto_options {
     bool early_segments;  /* transcribe the first of those parts before the others are begun, for on_progress to have
                              segments soon; the result is the same */
     /* The voice detector's, named as Silero's; recordings of up to 30 s are not cut, whatever they say. */
-    double vad_threshold;              /* 0 … 1: likelier than this is speech; 0.5 by default */
-    double vad_min_silence_ms;         /* shorter silences do not end a stretch of speech; 100 by default */
-    double vad_speech_pad_ms;          /* added to a stretch of speech on both sides; 30 by default */
-    double offset_s, duration_s;       /* transcribe so much of the recording from there on, times counting from its
-                                          start; 0 and INFINITY by default: all of it */
+    double vad_threshold;        /* 0 … 1: likelier than this is speech; 0.5 by default */
+    double vad_min_silence_ms;   /* shorter silences do not end a stretch of speech; 100 by default */
+    double vad_speech_pad_ms;    /* added to a stretch of speech on both sides; 30 by default */
+    double offset_s, duration_s; /* transcribe so much of the recording from there on, times counting from its
+                                    start; 0 and INFINITY by default: all of it */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);

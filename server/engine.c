@@ -143,8 +143,9 @@ static sotto_status open_session(struct slot *s, sotto_error *err)
 static void end_stream(job *j)
 {
     api_error e;
-    api_error_set(&e, 503, NULL, "cancelled", "The transcription was cancelled: the server is shutting down, or its "
-                                              "events were read too slowly");
+    api_error_set(&e, 503, NULL, "cancelled",
+                  "The transcription was cancelled: the server is shutting down, or its "
+                  "events were read too slowly");
     stream_failed(j, &e);
 }
 

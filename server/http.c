@@ -411,8 +411,8 @@ static void release_job(void *cls) { job_release(cls); }
 static enum MHD_Result send_stream(exchange *x)
 {
     enum { BLOCK_BYTES = 4096 };
-    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_events,
-                                                                      job_hold(x->job), release_job);
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_events, job_hold(x->job), release_job);
     if (!response) {
         job_release(x->job);
         return MHD_NO;

@@ -322,12 +322,8 @@ sotto_status sotto_result_write(const sotto_result *result, sotto_model *model, 
     sotto_status st = sotto__take_options(&o, sizeof o, options, "write options", "sotto_write_options_default", err);
     if (st != SOTTO_OK) return st;
     if (o.logprobs && !model) return sotto__fail(err, SOTTO_EINVAL, "sotto_result_write: logprobs need the model");
-    job j = {.result = result,
-             .model = model,
-             .segments = o.segments,
-             .words = o.words,
-             .logprobs = o.logprobs,
-             .err = err};
+    job j = {
+        .result = result, .model = model, .segments = o.segments, .words = o.words, .logprobs = o.logprobs, .err = err};
     if (!formats[format].write(&j)) {
         sotto__str_free(&j.text);
         return j.status != SOTTO_OK ? j.status : sotto__fail_nomem(err, "written result");

@@ -338,7 +338,8 @@ sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t 
 
 sotto__part sotto__wanted_frames(const sotto_options *o, size_t frames)
 {
-    const double first = o->offset_s * SOTTO__FRAMES_PER_SECOND, last = first + o->duration_s * SOTTO__FRAMES_PER_SECOND;
+    const double first = o->offset_s * SOTTO__FRAMES_PER_SECOND,
+                 last = first + o->duration_s * SOTTO__FRAMES_PER_SECOND;
     const size_t begin = first < (double)frames ? (size_t)first : frames;
     const size_t end = last < (double)frames ? (size_t)last : frames;
     return (sotto__part){begin, end};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Storage of segments. Each owns four blocks: text, tokens, their log-probabilities, and words followed by their texts. */
+ * Storage of segments. Each owns four blocks: text, tokens, their log-probabilities, and words followed by their texts.
+ */
 #include "text/transcript.h"
 #include "base/error.h"
 #include "token/tokenizer.h"
@@ -14,7 +15,7 @@ struct sotto__transcript {
     sotto__str text;
     const char *language;
     double language_probability;
-    struct { /* what sotto__transcript_tell has told */
+    struct {                /* what sotto__transcript_tell has told */
         size_t n;           /* segments that it has seen */
         sotto__ids pending; /* their tokens that end in half a character */
         sotto__str held;    /* white space at the end, then the text being told */

@@ -197,7 +197,8 @@ static void test_chunking_strategy(void **state)
            "chunking_strategy[silence_duration_ms]", "700");
     assert_true(f.options.vad_threshold == 0.25 && f.options.vad_min_silence_ms == 700);
     form_free(&f);
-    ACCEPT(&english, "chunking_strategy", "{\"type\": \"server_vad\", \"prefix_padding_ms\": 100, \"threshold\": null}");
+    ACCEPT(&english, "chunking_strategy",
+           "{\"type\": \"server_vad\", \"prefix_padding_ms\": 100, \"threshold\": null}");
     assert_true(f.options.vad_threshold == 0.5 && f.options.vad_speech_pad_ms == 100);
     form_free(&f);
     static const char *const bad[][2] = {
