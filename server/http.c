@@ -83,6 +83,7 @@ static enum MHD_Result send_reply(exchange *x)
     MHD_add_response_header(response, "X-Request-Id", x->id);
     if (r->content_type) MHD_add_response_header(response, "Content-Type", r->content_type);
     if (r->allow) MHD_add_response_header(response, "Allow", r->allow);
+    if (r->coverage[0]) MHD_add_response_header(response, "X-Speech-Coverage", r->coverage);
     if (r->retry_after) {
         snprintf(number, sizeof number, "%u", r->retry_after);
         MHD_add_response_header(response, "Retry-After", number);

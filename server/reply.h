@@ -15,6 +15,7 @@ typedef struct reply {
     void (*release)(void *body);
     unsigned retry_after; /* seconds; 0 = no such header */
     const char *allow;    /* static; NULL = no such header */
+    char coverage[512];   /* "" = no such header */
     bool upgrade;         /* tells that only a WebSocket is taken here */
 } reply;
 

@@ -44,8 +44,7 @@ static void *work(void *arg)
         sotto_error err = {0};
         pthread_mutex_unlock(&c->lock);
         sotto_status st = sotto__transcript_create(&t, &err);
-        if (st == SOTTO_OK)
-            st = sotto__transcriber_run(w->transcriber, c->parts[i].begin, c->parts[i].end, c->language, t, &err);
+        if (st == SOTTO_OK) st = sotto__transcriber_run(w->transcriber, &c->parts[i], c->language, t, &err);
         pthread_mutex_lock(&c->lock);
         if (st == SOTTO_OK) {
             c->done[i] = t;
@@ -186,7 +185,7 @@ static sotto_status run_first(sotto__runtime *rt, const sotto__features *f, cons
 {
     sotto__transcriber *first;
     sotto_status st = sotto__transcriber_create(&first, rt, f, quiet, err);
-    if (st == SOTTO_OK) st = sotto__transcriber_run(first, c->parts[0].begin, c->parts[0].end, NULL, t, err);
+    if (st == SOTTO_OK) st = sotto__transcriber_run(first, &c->parts[0], NULL, t, err);
     sotto__transcriber_free(first);
     sotto__runtime_leave(rt);
     if (st == SOTTO_OK) c->language = sotto__transcript_language(t, probability);

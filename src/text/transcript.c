@@ -141,6 +141,21 @@ sotto_status sotto__transcript_move(sotto__transcript *t, sotto__transcript *fro
     return SOTTO_OK;
 }
 
+sotto_status sotto__transcript_insert(sotto__transcript *t, sotto__transcript *from, size_t i, sotto_error *err)
+{
+    size_t at = t->n;
+    if (!sotto__grow(&t->segments, &t->cap, t->n + 1, sizeof *t->segments)) return sotto__fail_nomem(err, "transcript");
+    for (; at > 0 && t->segments[at - 1].start_s > from->segments[i].start_s; at--) {
+        t->segments[at] = t->segments[at - 1];
+        t->segments[at].id = (int32_t)at;
+    }
+    t->segments[at] = from->segments[i];
+    t->segments[at].id = (int32_t)at;
+    t->n++;
+    from->segments[i] = (sotto_segment){0};
+    return SOTTO_OK;
+}
+
 const char *sotto__transcript_language(const sotto__transcript *t, double *probability)
 {
     *probability = t->language_probability;
