@@ -345,6 +345,10 @@ typedef struct sotto_options {
     double vad_speech_pad_ms;    /* added to a stretch of speech on both sides; 30 by default */
     bool coverage;               /* needs vad_path: hold the segments against the speech that the voice detector
                                     hears, and decode again what they leave out; see sotto_coverage */
+    const char *const *keywords; /* NULL, or words and names that may well come up, UTF-8, at most 100 of at most 100
+                                    bytes and 160 tokens: decoding leans towards them, by a glossary before every window
+                                    and by their logits; read during the call only */
+    size_t n_keywords;
     double offset_s, duration_s; /* transcribe so much of the recording from there on, times counting from its
                                     start; 0 and INFINITY by default: all of it */
 } sotto_options;

@@ -10,7 +10,13 @@
 #include "reply.h"
 #include "sotto.h"
 
-enum { FORM_VALUE_BYTES = 64 << 10, FORM_TOTAL_BYTES = 1 << 20, FORM_FIELDS = 64 };
+enum {
+    FORM_VALUE_BYTES = 64 << 10,
+    FORM_TOTAL_BYTES = 1 << 20,
+    FORM_FIELDS = 160,
+    FORM_KEYWORDS = 100,
+    FORM_KEYWORD_BYTES = 100
+};
 
 typedef struct form_field {
     char *name;   /* without its "[]" or "[0]" */
@@ -30,6 +36,8 @@ typedef struct form {
     sotto_format format;
     sotto_write_options write;
     chunking chunking;
+    char *keywords[FORM_KEYWORDS]; /* [n_keywords] */
+    size_t n_keywords;
     bool whisper_cpp; /* verbose_json as whisper.cpp's server has it */
     bool stream;      /* answer with events */
 } form;

@@ -32,6 +32,7 @@ struct sotto__transcriber {
     size_t n_sot;
     sotto__rules rules;
     sotto__ids suppressed;
+    sotto__keywords keywords;
     sotto__history history;
     sotto__ids prompt;
     sotto__window *window;
@@ -53,8 +54,11 @@ struct sotto__transcriber {
 
 static sotto_status make_history(run *r, sotto_error *err)
 {
-    sotto_status st = sotto__prompt_encode(r->tokenizer, r->o->initial_prompt, &r->history.tokens, err);
-    r->history.carry = r->o->carry_initial_prompt;
+    sotto_status st = sotto__keywords_make(&r->keywords, r->o, r->tokenizer, &r->history.tokens, err);
+    if (st == SOTTO_OK) st = sotto__prompt_encode(r->tokenizer, r->o->initial_prompt, &r->history.tokens, err);
+    /* A glossary is of no use where it is not before the words. */
+    r->history.carry = r->o->carry_initial_prompt || r->keywords.n;
+    if (r->keywords.n) r->rules.keywords = &r->keywords;
     r->history.n_initial = r->history.tokens.len;
     return st;
 }
@@ -303,6 +307,7 @@ void sotto__transcriber_free(sotto__transcriber *r)
     sotto__window_free(r->window);
     sotto__drafts_free(&r->drafts);
     sotto__ids_free(&r->suppressed);
+    sotto__keywords_free(&r->keywords);
     sotto__ids_free(&r->history.tokens);
     sotto__ids_free(&r->prompt);
     sotto__str_free(&r->text);
