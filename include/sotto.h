@@ -190,6 +190,9 @@ typedef struct sotto_counts {
     uint64_t draft_tokens_accepted; /* those that were the decoder's choice too */
     uint64_t mel_frames_computed;   /* 10 ms frames of log-mel computed */
     uint64_t mel_frames_reused;     /* those of live captions that were there from an earlier hearing of the window */
+    double speech_s, covered_s;     /* of sotto_coverage, where it is known */
+    uint64_t gaps_decoded;          /* stretches of speech outside segments that were decoded again */
+    uint64_t gaps_left;             /* those that stayed outside */
 } sotto_counts;
 
 SOTTO_API void sotto_counts_add(sotto_counts *sum, const sotto_counts *one);
@@ -292,8 +295,8 @@ typedef struct sotto_segment {
     double temperature, avg_logprob, compression_ratio, no_speech_prob;
     const sotto_word *words; /* NULL unless options.word_timestamps */
     size_t n_words;
-    const float *token_logprobs; /* [n_tokens]: natural logarithms of what each token's probability was, among those that
-                                    the decoding rules allowed and before the temperature */
+    const float *token_logprobs; /* [n_tokens]: natural logarithms of what each token's probability was, among those
+                                    that the decoding rules allowed and before the temperature */
 } sotto_segment;
 
 /* Progress of a run: called from the thread that called sotto_transcribe_*, with no lock held. */
@@ -351,14 +354,36 @@ typedef struct sotto_options {
     bool early_segments;  /* transcribe the first of those parts before the others are begun, for on_progress to have
                              segments soon; the result is the same */
     /* The voice detector's, named as Silero's; recordings of up to 30 s are not cut, whatever they say. */
-    double vad_threshold;              /* 0 … 1: likelier than this is speech; 0.5 by default */
-    double vad_min_silence_ms;         /* shorter silences do not end a stretch of speech; 100 by default */
-    double vad_speech_pad_ms;          /* added to a stretch of speech on both sides; 30 by default */
-    double offset_s, duration_s;       /* transcribe so much of the recording from there on, times counting from its
-                                          start; 0 and INFINITY by default: all of it */
+    double vad_threshold;        /* 0 … 1: likelier than this is speech; 0.5 by default */
+    double vad_min_silence_ms;   /* shorter silences do not end a stretch of speech; 100 by default */
+    double vad_speech_pad_ms;    /* added to a stretch of speech on both sides; 30 by default */
+    bool coverage;               /* needs vad_path: hold the segments against the speech that the voice detector
+                                    hears, and decode again what they leave out; see sotto_coverage */
+    const char *const *keywords; /* NULL, or words and names that may well come up, UTF-8, at most 100 of at most 100
+                                    bytes and 160 tokens: decoding leans towards them, by a glossary before every window
+                                    and by their logits; read during the call only */
+    size_t n_keywords;
+    double offset_s, duration_s; /* transcribe so much of the recording from there on, times counting from its
+                                    start; 0 and INFINITY by default: all of it */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);
+
+/* A stretch of the recording, in seconds. */
+typedef struct sotto_span {
+    double start_s, end_s;
+} sotto_span;
+
+/* Speech by the voice detector against speech inside segments. A gap, which is speech of 1 s or more outside all
+ * segments, is decoded again once, by itself, and what is said in it joins the segments, unless it is improbable or
+ * repeats itself; not with options.sequential or hallucination_silence_threshold. Gaps that remain are `uncovered`. */
+typedef struct sotto_coverage {
+    bool known; /* false without options.coverage or a voice detector; then all below is 0 */
+    double speech_s, covered_s;
+    uint64_t gaps_decoded;
+    const sotto_span *uncovered; /* of 1 s or more, in order */
+    size_t n_uncovered;
+} sotto_coverage;
 
 /* A finished transcription. Valid until the next call on the same session or its free. */
 typedef struct sotto_result {
@@ -372,6 +397,7 @@ typedef struct sotto_result {
     sotto_counts counts;         /* of this run */
     uint64_t touched_parameters; /* parameters that took part in this run */
     uint64_t touched_part_parameters[SOTTO_PART_COUNT];
+    sotto_coverage coverage;
 } sotto_result;
 
 SOTTO_API SOTTO_MUST_USE sotto_status sotto_session_open(sotto_session **out, sotto_model *model, sotto_error *err);

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,12 +154,25 @@ static sotto_status open_session(struct slot *s, sotto_error *err)
     return st;
 }
 
+/* For formats that have no place for it; as many stretches as there is room for. */
+static void tell_coverage(reply *r, const sotto_coverage *c)
+{
+    enum { SPAN_BYTES = 40 };
+    if (!c->known) return;
+    int at = snprintf(r->coverage, sizeof r->coverage, "speech=%.2f, covered=%.2f, uncovered=%zu", c->speech_s,
+                      c->covered_s, c->n_uncovered);
+    for (size_t i = 0; i < c->n_uncovered && at + SPAN_BYTES < (int)sizeof r->coverage; i++)
+        at += snprintf(r->coverage + at, sizeof r->coverage - (size_t)at, ", %.2f-%.2f", c->uncovered[i].start_s,
+                       c->uncovered[i].end_s);
+}
+
 /* The run was cancelled, by the client who left, by a reader too slow, or by the end of the server. */
 static void end_stream(job *j)
 {
     api_error e;
-    api_error_set(&e, 503, NULL, "cancelled", "The transcription was cancelled: the server is shutting down, or its "
-                                              "events were read too slowly");
+    api_error_set(&e, 503, NULL, "cancelled",
+                  "The transcription was cancelled: the server is shutting down, or its "
+                  "events were read too slowly");
     stream_failed(j, &e);
 }
 
@@ -173,6 +187,7 @@ static bool run(struct slot *s, job *j)
     j->form.options.user = j;
     j->model = e->model;
     j->form.options.vad_path = e->vad_path;
+    j->form.options.coverage = true;
     sotto_status st = open_session(s, &err);
     /* A cancellation meant for the slot's job before cannot end this one: the sweep asks for it under the queue's lock,
      * while that job is the running one, and the call forgets what came before it. */
@@ -187,6 +202,7 @@ static bool run(struct slot *s, job *j)
     if (st == SOTTO_OK) {
         bool json = j->form.format == SOTTO_FORMAT_JSON || j->form.format == SOTTO_FORMAT_VERBOSE_JSON;
         reply_own(&j->reply, 200, json ? reply_type_json : reply_type_text, body, strlen(body), release_string);
+        if (!json) tell_coverage(&j->reply, &result->coverage);
         return true;
     }
     pthread_mutex_lock(&e->lock);

@@ -24,8 +24,8 @@ typedef struct events_reader {
 events *events_create(const events_reader *reader);
 void events_free(events *e);
 
-/* One event, the reference to `data` is taken. False when memory ran out, when `data` is NULL, or when the reader is too
- * far behind; nothing is added then. */
+/* One event, the reference to `data` is taken. False when memory ran out, when `data` is NULL, or when the reader is
+ * too far behind; nothing is added then. */
 bool events_add(events *e, json_t *data);
 /* The last of all, of a fixed text: "data: TEXT". Also wakes the reader for good; later calls do nothing. */
 void events_end(events *e, const char *text);

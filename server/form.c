@@ -18,6 +18,7 @@ typedef enum field_use {
     USE_STREAM,
     USE_CHUNKING,
     USE_INCLUDE,
+    USE_KEYWORDS,
     USE_IGNORE, /* cannot change the text */
     USE_REFUSE  /* would change the text or its shape, and is not done here */
 } field_use;
@@ -36,7 +37,7 @@ static const field_rule rules[] = {
     {"user", USE_IGNORE},
     {"include", USE_INCLUDE},
     {"languages", USE_REFUSE},
-    {"keywords", USE_REFUSE},
+    {"keywords", USE_KEYWORDS},
     {"known_speaker_names", USE_REFUSE},
     {"known_speaker_references", USE_REFUSE},
 };
@@ -52,6 +53,7 @@ void form_init(form *f) { *f = (form){0}; }
 
 void form_free(form *f)
 {
+    for (size_t i = 0; i < f->n_keywords; i++) free(f->keywords[i]);
     for (size_t i = 0; i < f->n; i++) {
         free(f->fields[i].name);
         free(f->fields[i].value);
@@ -204,6 +206,56 @@ static bool granularity_add(granularities *g, const form_field *field, api_error
     return ok;
 }
 
+/* ---- keywords -----------------------------------------------------------------------------------------------------
+ */
+
+static bool keyword_one(form *f, const char *text, size_t n, api_error *e)
+{
+    while (n && isspace((unsigned char)*text)) text++, n--;
+    while (n && isspace((unsigned char)text[n - 1])) n--;
+    if (!n) return true;
+    if (n > FORM_KEYWORD_BYTES)
+        return api_error_set(e, 400, "keywords", "invalid_value", "keyword \"%.40s\" is longer than %d bytes", text,
+                             FORM_KEYWORD_BYTES);
+    if (f->n_keywords == FORM_KEYWORDS)
+        return api_error_set(e, 400, "keywords", "invalid_value", "there are more than %d keywords", FORM_KEYWORDS);
+    if (!(f->keywords[f->n_keywords] = strndup(text, n))) return no_memory(e);
+    f->n_keywords++;
+    return true;
+}
+
+/* "keywords[]": one; "keywords": a JSON list of them, or some with commas between. */
+static bool keywords_add(form *f, const form_field *field, api_error *e)
+{
+    const char *text = field->value + strspn(field->value, " \t\r\n");
+    if (field->list) return keyword_one(f, text, strlen(text), e);
+    if (*text != '[') {
+        for (bool more = true; more;) {
+            const size_t n = strcspn(text, ",");
+            if (!keyword_one(f, text, n, e)) return false;
+            more = text[n] == ',';
+            text += n + more;
+        }
+        return true;
+    }
+    size_t i;
+    json_t *item, *list = json_loads(text, 0, NULL);
+    bool ok = list != NULL;
+    json_array_foreach(list, i, item)
+    {
+        const char *s = json_string_value(item);
+        if (!s) ok = false;
+        if (!ok) break;
+        if (!keyword_one(f, s, strlen(s), e)) {
+            json_decref(list);
+            return false;
+        }
+    }
+    json_decref(list);
+    return ok ||
+           api_error_set(e, 400, "keywords", "invalid_value", "keywords is no JSON list of strings: %.100s", text);
+}
+
 /* ---- checks -------------------------------------------------------------------------------------------------------
  */
 
@@ -237,6 +289,8 @@ static bool apply_rule(form *f, const field_rule *rule, const form_field *field,
                                  "include has \"%.100s\", but should be \"logprobs\"", value);
         f->write.logprobs = true;
         return true;
+    case USE_KEYWORDS:
+        return keywords_add(f, field, e);
     case USE_IGNORE:
         return true;
     case USE_REFUSE:
@@ -306,6 +360,8 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
         return api_error_set(e, 400, "include", "invalid_value", "include logprobs needs response_format json, not %s",
                              sotto_format_name(f->format));
     if (!chunking_settle(&f->chunking, &f->options, e)) return false;
+    f->options.keywords = (const char *const *)f->keywords;
+    f->options.n_keywords = f->n_keywords;
     if (g.word) f->options.word_timestamps = true;
     f->write.segments = g.segment || !g.word;
     f->write.words = g.word || (f->options.word_timestamps && f->format == SOTTO_FORMAT_VERBOSE_JSON);

@@ -10,28 +10,36 @@
 #include "reply.h"
 #include "sotto.h"
 
-enum { FORM_VALUE_BYTES = 64 << 10, FORM_TOTAL_BYTES = 1 << 20, FORM_FIELDS = 64 };
+enum {
+    FORM_VALUE_BYTES = 64 << 10,
+    FORM_TOTAL_BYTES = 1 << 20,
+    FORM_FIELDS = 160,
+    FORM_KEYWORDS = 100,
+    FORM_KEYWORD_BYTES = 100
+};
 
 typedef struct form_field {
-    char *name;  /* without its "[]" or "[0]" */
-    bool list;   /* had one */
+    char *name;   /* without its "[]" or "[0]" */
+    bool list;    /* had one */
     char key[32]; /* what was in it: "type" of "chunking_strategy[type]" */
-    char *value; /* NUL-terminated */
+    char *value;  /* NUL-terminated */
     size_t len;
 } form_field;
 
 typedef struct form {
     form_field fields[FORM_FIELDS];
     size_t n;
-    size_t total; /* bytes of all values */
+    size_t total;                      /* bytes of all values */
     bool (*dialect)(const char *name); /* knows the names of another contract's fields; NULL = OpenAI's and our own */
     /* what form_finish makes of them; texts are borrowed from the fields */
     sotto_options options;
     sotto_format format;
     sotto_write_options write;
     chunking chunking;
+    char *keywords[FORM_KEYWORDS]; /* [n_keywords] */
+    size_t n_keywords;
     bool whisper_cpp; /* verbose_json as whisper.cpp's server has it */
-    bool stream; /* answer with events */
+    bool stream;      /* answer with events */
 } form;
 
 /* What the fields are checked against. */

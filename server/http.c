@@ -116,6 +116,7 @@ static enum MHD_Result send_reply(exchange *x)
     MHD_add_response_header(response, "X-Request-Id", x->id);
     if (r->content_type) MHD_add_response_header(response, "Content-Type", r->content_type);
     if (r->allow) MHD_add_response_header(response, "Allow", r->allow);
+    if (r->coverage[0]) MHD_add_response_header(response, "X-Speech-Coverage", r->coverage);
     if (r->retry_after) {
         snprintf(number, sizeof number, "%u", r->retry_after);
         MHD_add_response_header(response, "Retry-After", number);
@@ -504,8 +505,8 @@ static void release_job(void *cls) { job_release(cls); }
 static enum MHD_Result send_stream(exchange *x)
 {
     enum { BLOCK_BYTES = 4096 };
-    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_events,
-                                                                      job_hold(x->job), release_job);
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_events, job_hold(x->job), release_job);
     if (!response) {
         job_release(x->job);
         return MHD_NO;

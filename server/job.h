@@ -31,9 +31,9 @@ struct job {
     upload upload;
     events *events; /* of a stream, else NULL: its reply is them, once one is there */
     /* the engine's thread only: */
-    sotto_model *model; /* that works on it */
-    size_t told;        /* bytes of text in the events */
-    json_t *logprobs;   /* of the next of them; NULL = none are asked for, or there are none yet */
+    sotto_model *model;                  /* that works on it */
+    size_t told;                         /* bytes of text in the events */
+    json_t *logprobs;                    /* of the next of them; NULL = none are asked for, or there are none yet */
     int client_fd;                       /* the waiting client's socket until on_done; -1 = nobody to watch */
     bool owns_fd;                        /* a handle of the job's own, as a stream's connection may end before it */
     void (*on_done)(job *j, void *user); /* no lock held */

@@ -14,4 +14,7 @@ extern const size_t page_captions_size;
 extern const unsigned char page_study[]; /* study/results/index.html; empty where the build had none */
 extern const size_t page_study_size;
 
+extern const unsigned char openapi_document[]; /* server/openapi.json */
+extern const size_t openapi_document_size;
+
 #endif

@@ -16,6 +16,7 @@ typedef struct reply {
     unsigned retry_after; /* seconds; 0 = no such header */
     const char *allow;    /* static; NULL = no such header */
     bool authenticate;    /* tells that a key is wanted */
+    char coverage[512];   /* "" = no such header */
     bool upgrade;         /* tells that only a WebSocket is taken here */
 } reply;
 

@@ -28,7 +28,8 @@ typedef struct route {
 } route;
 
 extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report,
-    route_captions, route_home, route_page, route_study, route_metrics, route_ready, route_inference, route_load;
+    route_captions, route_home, route_page, route_study, route_metrics, route_ready, route_inference, route_load,
+    route_openapi;
 
 /* NULL with *e (404, or 405 and *allow) when there is none. */
 const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e);

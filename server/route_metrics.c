@@ -79,6 +79,11 @@ static void write_work(FILE *to, const server *s, const engine_totals *t)
         {"sotto_batch_passes_total", "Decoder passes computed, each for all sequences that were ready.",
          (double)passes},
         {"sotto_batch_steps_total", "Steps of sequences in those passes.", (double)steps},
+        {"sotto_speech_seconds_total", "Speech in recordings by the voice detector.", t->sum.speech_s},
+        {"sotto_speech_covered_seconds_total", "That of it inside of segments.", t->sum.covered_s},
+        {"sotto_gaps_decoded_total", "Stretches of speech outside of segments that were decoded again.",
+         (double)t->sum.gaps_decoded},
+        {"sotto_gaps_uncovered_total", "Those that stayed outside.", (double)t->sum.gaps_left},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         begin(to, table[i].name, "counter", table[i].help);

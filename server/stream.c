@@ -4,15 +4,21 @@
 
 #include <string.h>
 
-/* "logprobs" as the reply without a stream has them; NULL when memory ran out. */
+/* The reply without a stream, for what events have in common with it; NULL when memory ran out. */
+static json_t *reply_of(const job *j, const sotto_result *result)
+{
+    char *text;
+    if (sotto_result_write(result, j->model, SOTTO_FORMAT_JSON, &j->form.write, &text, NULL) != SOTTO_OK) return NULL;
+    json_t *whole = json_loads(text, 0, NULL);
+    sotto_string_free(text);
+    return whole;
+}
+
 static json_t *logprobs_of(const job *j, const sotto_segment *segments, size_t n)
 {
     const sotto_result view = {.text = "", .segments = segments, .n_segments = n};
-    char *text;
-    if (sotto_result_write(&view, j->model, SOTTO_FORMAT_JSON, &j->form.write, &text, NULL) != SOTTO_OK) return NULL;
-    json_t *whole = json_loads(text, 0, NULL), *logprobs = json_incref(json_object_get(whole, "logprobs"));
+    json_t *whole = reply_of(j, &view), *logprobs = json_incref(json_object_get(whole, "logprobs"));
     json_decref(whole);
-    sotto_string_free(text);
     return logprobs;
 }
 
@@ -57,16 +63,21 @@ static json_t *usage_of(const sotto_counts *c)
 
 bool stream_done(job *j, const sotto_result *result)
 {
+    static const char *const shared[] = {"logprobs", "coverage"};
     /* What was held back at the end, for example half a character. */
     if (strlen(result->text) > j->told && !tell(j, result->text + j->told)) return false;
     json_t *event = json_pack("{s:s, s:s, s:o}", "type", "transcript.text.done", "text", result->text, "usage",
                               usage_of(&result->counts));
-    if (event && j->form.write.logprobs) {
-        json_t *logprobs = logprobs_of(j, result->segments, result->n_segments);
-        if (!logprobs || json_object_set_new(event, "logprobs", logprobs) != 0) {
-            json_decref(event);
-            return false;
-        }
+    json_t *whole = reply_of(j, result);
+    bool ok = event && whole;
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
+        json_t *value = json_object_get(whole, shared[i]);
+        ok = ok && (!value || json_object_set(event, shared[i], value) == 0);
+    }
+    json_decref(whole);
+    if (!ok) {
+        json_decref(event);
+        return false;
     }
     if (!events_add(j->events, event)) return false;
     events_end(j->events, "[DONE]");

@@ -30,8 +30,14 @@ typedef struct field_rule {
     double scale;
 } field_rule;
 
-#define OPTION_FIELD_OF(name, option) {name, USE_OPTION, option, 0, 0}
-#define NUMBER_FIELD(name, field, scale) {name, USE_NUMBER, NULL, offsetof(sotto_options, field), scale}
+#define OPTION_FIELD_OF(name, option)                                                                                  \
+    {                                                                                                                  \
+        name, USE_OPTION, option, 0, 0                                                                                 \
+    }
+#define NUMBER_FIELD(name, field, scale)                                                                               \
+    {                                                                                                                  \
+        name, USE_NUMBER, NULL, offsetof(sotto_options, field), scale                                                  \
+    }
 
 static const field_rule rules[] = {
     {"response_format", USE_FORMAT, NULL, 0, 0},

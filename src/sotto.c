@@ -6,8 +6,9 @@
 #include "base/error.h"
 #include "model/runtime.h"
 #include "nn/ops.h"
+#include "text/coverage.h"
 #include "text/parallel.h"
-#include "text/transcribe.h"
+#include "text/transcript.h"
 #include "vad/spans.h"
 #include "vad/vad.h"
 
@@ -23,6 +24,7 @@ struct sotto_session {
     sotto_result result;
     sotto__vad *vad; /* opened when a call first needs it */
     char *vad_path;
+    sotto_span *uncovered; /* of the result */
 };
 
 const char *sotto_version(void) { return SOTTO_VERSION; }
@@ -94,6 +96,7 @@ void sotto_session_free(sotto_session *s)
     sotto__runtime_free(s->runtime);
     sotto__vad_free(s->vad);
     free(s->vad_path);
+    free(s->uncovered);
     free(s);
 }
 
@@ -143,11 +146,15 @@ static void close_listener(listener *l)
     free(l->first);
 }
 
+static bool has_vad(const sotto_options *o) { return o->vad_path && *o->vad_path; }
+
 /* Options that need the text of one window before the next is begun keep a recording in one piece. */
 static bool may_part(const sotto_options *o)
 {
-    return o->vad_path && *o->vad_path && !o->sequential && isnan(o->hallucination_silence_threshold);
+    return has_vad(o) && !o->sequential && isnan(o->hallucination_silence_threshold);
 }
+
+static bool may_listen(const sotto_options *o) { return may_part(o) || (has_vad(o) && o->coverage); }
 
 static sotto_status open_listener(sotto_session *s, listener *l, const sotto_options *o, sotto_error *err)
 {
@@ -166,19 +173,56 @@ static sotto_status open_listener(sotto_session *s, listener *l, const sotto_opt
     return sotto__vad_track_create(&l->track, s->vad, err);
 }
 
-/* The recording's parts, *n of them; 0 when there is no speech. */
-static sotto_status find_parts(const listener *l, const sotto__features *f, const sotto_options *o, sotto__part **out,
-                               size_t *n, sotto_error *err)
+/* What the voice detector heard of the frames asked for. */
+typedef struct heard {
+    sotto__stretch *speech; /* [n_speech] */
+    size_t n_speech;
+    sotto__part *parts; /* [n_parts]: what to transcribe side by side; none: the recording as a whole */
+    size_t n_parts;
+} heard;
+
+static void free_heard(heard *h)
 {
-    const sotto__part wanted = sotto__wanted_frames(o, sotto__features_frames(f));
+    free(h->speech);
+    free(h->parts);
+    *h = (heard){0};
+}
+
+/* Samples -> frames, less what was not asked for; empty where nothing is left. */
+static sotto__stretch frames_of(const sotto__span *span, sotto__stretch wanted)
+{
+    const size_t begin = (size_t)span->start / SOTTO__HOP, end = (size_t)(span->end + SOTTO__HOP - 1) / SOTTO__HOP;
+    return (sotto__stretch){begin > wanted.begin ? begin : wanted.begin, end < wanted.end ? end : wanted.end};
+}
+
+static sotto_status fill_heard(heard *h, const sotto__spans *spans, const sotto__spans *chunks, sotto__stretch wanted,
+                               bool coverage, sotto_error *err)
+{
+    h->speech = calloc(spans->n + 1, sizeof *h->speech);
+    h->parts = calloc(chunks->n + 1, sizeof *h->parts);
+    if (!h->speech || !h->parts) return sotto__fail_nomem(err, "parts of a recording");
+    for (size_t i = 0; coverage && i < spans->n; i++) {
+        const sotto__stretch s = frames_of(&spans->items[i], wanted);
+        if (s.begin < s.end) h->speech[h->n_speech++] = s;
+    }
+    for (size_t i = 0; i < chunks->n; i++) {
+        const sotto__stretch s = frames_of(&chunks->items[i], wanted);
+        if (s.begin < s.end) h->parts[h->n_parts++] = (sotto__part){s.begin, s.end, h->speech, h->n_speech};
+    }
+    return SOTTO_OK;
+}
+
+/* The end of listening: where speech is, and the parts of a recording that may have some. */
+static sotto_status hear(listener *l, const sotto__features *f, const sotto_options *o, heard *h, sotto_error *err)
+{
+    const bool cut = l->started && may_part(o);
     sotto__vad_options vad;
     sotto__chunk_options how;
     sotto__spans spans = {0}, chunks = {0};
-    sotto_status st = sotto__vad_track_finish(l->track, err);
+    sotto_status st = SOTTO_OK;
     size_t chunk_count;
-    *out = NULL;
-    *n = 0;
-    if (st != SOTTO_OK) return st;
+    if (!l->started) st = sotto__vad_track_push(l->track, l->first, l->n_first, err);
+    if (st != SOTTO_OK || (st = sotto__vad_track_finish(l->track, err)) != SOTTO_OK) return st;
     const float *p = sotto__vad_track_probabilities(l->track, &chunk_count);
     const uint64_t samples = sotto__vad_track_samples(l->track);
     sotto__vad_options_default(&vad);
@@ -186,37 +230,58 @@ static sotto_status find_parts(const listener *l, const sotto__features *f, cons
     vad.min_silence_duration_ms = o->vad_min_silence_ms;
     vad.speech_pad_ms = o->vad_speech_pad_ms;
     sotto__chunk_options_default(&how);
-    if ((st = sotto__vad_spans(p, chunk_count, samples, &vad, &spans, err)) == SOTTO_OK &&
-        (st = sotto__vad_chunks(&spans, p, chunk_count, samples, &how, &chunks, err)) == SOTTO_OK) {
-        *out = calloc(chunks.n + 1, sizeof **out);
-        if (!*out) st = sotto__fail_nomem(err, "parts of a recording");
-        for (size_t i = 0; *out && i < chunks.n; i++) {
-            const size_t begin = (size_t)chunks.items[i].start / SOTTO__HOP;
-            const size_t end = (size_t)(chunks.items[i].end + SOTTO__HOP - 1) / SOTTO__HOP;
-            const sotto__part part = {begin > wanted.begin ? begin : wanted.begin, end < wanted.end ? end : wanted.end};
-            if (part.begin < part.end) (*out)[(*n)++] = part;
-        }
-    }
+    st = sotto__vad_spans(p, chunk_count, samples, &vad, &spans, err);
+    if (st == SOTTO_OK && cut) st = sotto__vad_chunks(&spans, p, chunk_count, samples, &how, &chunks, err);
+    if (st == SOTTO_OK)
+        st = fill_heard(h, &spans, &chunks, sotto__wanted_frames(o, sotto__features_frames(f)), o->coverage, err);
     sotto__spans_free(&spans);
     sotto__spans_free(&chunks);
     return st;
 }
 
-static sotto_status transcribe_features(sotto_session *s, const sotto__features *f, const listener *l,
-                                        const sotto_options *o, sotto_error *err)
+/* What of the speech the segments hold, and what they do not. */
+static sotto_status measure(sotto_session *s, const sotto__features *f, const sotto_options *o, const heard *h,
+                            sotto_error *err)
 {
-    sotto__part *parts;
+    sotto_counts *counts = sotto__runtime_counts(s->runtime);
+    sotto__gaps gaps = {0};
     size_t n;
-    sotto_status st;
-    if (!l->started) return sotto__transcribe(s->runtime, f, o, s->transcript, err);
-    if ((st = find_parts(l, f, o, &parts, &n, err)) != SOTTO_OK) return st;
+    const sotto_segment *segments = sotto__transcript_segments(s->transcript, &n);
+    const sotto_status st = sotto__gaps_find(h->speech, h->n_speech, segments, n,
+                                             sotto__wanted_frames(o, sotto__features_frames(f)), &gaps, err);
+    if (st != SOTTO_OK) return st;
+    free(s->uncovered);
+    s->uncovered = calloc(gaps.n + 1, sizeof *s->uncovered);
+    for (size_t i = 0; s->uncovered && i < gaps.n; i++)
+        s->uncovered[i] = (sotto_span){(double)gaps.items[i].begin / SOTTO__FRAMES_PER_SECOND,
+                                       (double)gaps.items[i].end / SOTTO__FRAMES_PER_SECOND};
+    counts->speech_s = (double)gaps.speech / SOTTO__FRAMES_PER_SECOND;
+    counts->covered_s = (double)gaps.covered / SOTTO__FRAMES_PER_SECOND;
+    counts->gaps_left = gaps.n;
+    s->result.coverage = (sotto_coverage){.known = true,
+                                          .speech_s = counts->speech_s,
+                                          .covered_s = counts->covered_s,
+                                          .gaps_decoded = counts->gaps_decoded,
+                                          .uncovered = s->uncovered,
+                                          .n_uncovered = gaps.n};
+    sotto__gaps_free(&gaps);
+    return s->uncovered ? SOTTO_OK : sotto__fail_nomem(err, "coverage");
+}
+
+static sotto_status transcribe_features(sotto_session *s, const sotto__features *f, listener *l, const sotto_options *o,
+                                        sotto_error *err)
+{
+    heard h = {0};
+    sotto_status st = SOTTO_OK;
+    if (l->track && (l->started || o->coverage)) st = hear(l, f, o, &h, err);
     /* A recording that seems to hold no speech is still heard as a whole: the model decides. */
-    if (n == 0)
-        st = sotto__transcribe(s->runtime, f, o, s->transcript, err);
-    else
-        st = sotto__transcribe_parts(s->runtime, f, o, parts, n, PARTS_AT_A_TIME, s->transcript, err);
-    if (st == SOTTO_OK) sotto__runtime_counts(s->runtime)->parts += n;
-    free(parts);
+    if (st == SOTTO_OK && h.n_parts == 0)
+        st = sotto__transcribe_covering(s->runtime, f, o, h.speech, h.n_speech, s->transcript, err);
+    else if (st == SOTTO_OK)
+        st = sotto__transcribe_parts(s->runtime, f, o, h.parts, h.n_parts, PARTS_AT_A_TIME, s->transcript, err);
+    if (st == SOTTO_OK) sotto__runtime_counts(s->runtime)->parts += h.n_parts;
+    if (st == SOTTO_OK && l->track && o->coverage) st = measure(s, f, o, &h, err);
+    free_heard(&h);
     return st;
 }
 
@@ -278,7 +343,7 @@ static sotto_status transcribe(sotto_session *s, const struct input *in, const s
     sotto__runtime_touched_reset(s->runtime);
     st = sotto__features_open(&f, (size_t)sotto__runtime_info(s->runtime)->n_mels,
                               sotto__runtime_mel_filters(s->runtime), err);
-    if (st == SOTTO_OK && may_part(&o) && (st = open_listener(s, &l, &o, err)) == SOTTO_OK)
+    if (st == SOTTO_OK && may_listen(&o) && (st = open_listener(s, &l, &o, err)) == SOTTO_OK)
         sotto__features_set_tap(f, listen_to, &l);
     if (st == SOTTO_OK) st = fill_features(s, in, f, err);
     if (st == SOTTO_OK) st = transcribe_features(s, f, &l, &o, err);

@@ -163,6 +163,23 @@ static json_t *usage_of(const sotto_result *r, bool *ok)
     return o;
 }
 
+/* What of the speech is in segments, and the stretches that are not. */
+static json_t *coverage_of(const sotto_coverage *c, bool *ok)
+{
+    json_t *o = json_object(), *list = json_array();
+    for (size_t i = 0; i < c->n_uncovered; i++) {
+        json_t *span = json_object();
+        sotto__json_put(span, "start", sotto__json_rounded(c->uncovered[i].start_s, 3), ok);
+        sotto__json_put(span, "end", sotto__json_rounded(c->uncovered[i].end_s, 3), ok);
+        sotto__json_push(list, span, ok);
+    }
+    sotto__json_put(o, "speech_seconds", sotto__json_rounded(c->speech_s, 3), ok);
+    sotto__json_put(o, "covered_seconds", sotto__json_rounded(c->covered_s, 3), ok);
+    sotto__json_put(o, "gaps_decoded", sotto__json_count(c->gaps_decoded), ok);
+    sotto__json_put(o, "uncovered", list, ok);
+    return o;
+}
+
 /* Dumps and drops `document` (NULL is fine). */
 static bool finish_json(job *j, json_t *document, bool ok)
 {
@@ -201,6 +218,7 @@ static bool write_json(job *j)
     sotto__json_put(o, "text", sotto__json_text(j->result->text, strlen(j->result->text)), &ok);
     if (j->logprobs) sotto__json_put(o, "logprobs", logprobs_of(j, &ok), &ok);
     sotto__json_put(o, "usage", usage_of(j->result, &ok), &ok);
+    if (j->result->coverage.known) sotto__json_put(o, "coverage", coverage_of(&j->result->coverage, &ok), &ok);
     return finish_json(j, o, ok);
 }
 
@@ -273,6 +291,7 @@ static bool write_verbose_json(job *j)
         sotto__json_put(o, "words", words, &ok);
     }
     sotto__json_put(o, "usage", usage_of(r, &ok), &ok);
+    if (r->coverage.known) sotto__json_put(o, "coverage", coverage_of(&r->coverage, &ok), &ok);
     if (j->model) sotto__json_put(o, "sotto", sotto_of(j, &ok), &ok);
     return finish_json(j, o, ok);
 }
@@ -324,12 +343,8 @@ sotto_status sotto_result_write(const sotto_result *result, sotto_model *model, 
     sotto_status st = sotto__take_options(&o, sizeof o, options, "write options", "sotto_write_options_default", err);
     if (st != SOTTO_OK) return st;
     if (o.logprobs && !model) return sotto__fail(err, SOTTO_EINVAL, "sotto_result_write: logprobs need the model");
-    job j = {.result = result,
-             .model = model,
-             .segments = o.segments,
-             .words = o.words,
-             .logprobs = o.logprobs,
-             .err = err};
+    job j = {
+        .result = result, .model = model, .segments = o.segments, .words = o.words, .logprobs = o.logprobs, .err = err};
     if (!formats[format].write(&j)) {
         sotto__str_free(&j.text);
         return j.status != SOTTO_OK ? j.status : sotto__fail_nomem(err, "written result");

@@ -73,6 +73,10 @@ void sotto_counts_add(sotto_counts *sum, const sotto_counts *one)
     sum->draft_tokens_accepted += one->draft_tokens_accepted;
     sum->mel_frames_computed += one->mel_frames_computed;
     sum->mel_frames_reused += one->mel_frames_reused;
+    sum->speech_s += one->speech_s;
+    sum->covered_s += one->covered_s;
+    sum->gaps_decoded += one->gaps_decoded;
+    sum->gaps_left += one->gaps_left;
 }
 
 static uint64_t sum_of(const uint64_t *values, size_t n)

@@ -44,8 +44,7 @@ static void *work(void *arg)
         sotto_error err = {0};
         pthread_mutex_unlock(&c->lock);
         sotto_status st = sotto__transcript_create(&t, &err);
-        if (st == SOTTO_OK)
-            st = sotto__transcriber_run(w->transcriber, c->parts[i].begin, c->parts[i].end, c->language, t, &err);
+        if (st == SOTTO_OK) st = sotto__transcriber_run(w->transcriber, &c->parts[i], c->language, t, &err);
         pthread_mutex_lock(&c->lock);
         if (st == SOTTO_OK) {
             c->done[i] = t;
@@ -118,9 +117,9 @@ static sotto_status report(const crew *c, size_t i, const sotto__features *f, co
     const sotto_segment *segments = sotto__transcript_segments(t, &n);
     const size_t done = i + 1 < c->n ? c->parts[i].end : sotto__features_frames(f); /* nobody speaks after the last */
     sotto_progress progress = {.done_s = (double)done / SOTTO__FRAMES_PER_SECOND,
-                                     .total_s = (double)sotto__features_samples(f) / SOTTO__SAMPLE_RATE,
-                                     .segments = n > before ? segments + before : NULL,
-                                     .n_segments = n - before};
+                               .total_s = (double)sotto__features_samples(f) / SOTTO__SAMPLE_RATE,
+                               .segments = n > before ? segments + before : NULL,
+                               .n_segments = n - before};
     const sotto_status st = sotto__transcript_tell(t, tokenizer, &progress.text, err);
     if (st != SOTTO_OK) return st;
     if (!o->on_progress(&progress, o->user))
@@ -182,11 +181,11 @@ static void close_crew(crew *c, sotto__runtime *rt)
 
 /* The first part on the caller's session, when it has to tell the others the language or is wanted early. */
 static sotto_status run_first(sotto__runtime *rt, const sotto__features *f, const sotto_options *quiet, crew *c,
-                                  sotto__transcript *t, double *probability, sotto_error *err)
+                              sotto__transcript *t, double *probability, sotto_error *err)
 {
     sotto__transcriber *first;
     sotto_status st = sotto__transcriber_create(&first, rt, f, quiet, err);
-    if (st == SOTTO_OK) st = sotto__transcriber_run(first, c->parts[0].begin, c->parts[0].end, NULL, t, err);
+    if (st == SOTTO_OK) st = sotto__transcriber_run(first, &c->parts[0], NULL, t, err);
     sotto__transcriber_free(first);
     sotto__runtime_leave(rt);
     if (st == SOTTO_OK) c->language = sotto__transcript_language(t, probability);

@@ -149,6 +149,7 @@ static void mask_timestamps(const sotto__rules *rules, const int32_t *sampled, s
 
 void sotto__rules_apply(const sotto__rules *rules, const int32_t *sampled, size_t n, float *logits)
 {
+    if (rules->keywords) sotto__keywords_apply(rules->keywords, sampled, n, logits);
     if (rules->suppress_blank && !n) {
         mask(logits, rules->space, rules->space + 1);
         mask(logits, rules->specials.eot, rules->specials.eot + 1);

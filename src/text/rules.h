@@ -3,7 +3,7 @@
 #ifndef SOTTO_TEXT_RULES_H
 #define SOTTO_TEXT_RULES_H
 
-#include "token/tokenizer.h"
+#include "text/keywords.h"
 
 typedef struct sotto__rules {
     sotto__specials specials;
@@ -11,8 +11,9 @@ typedef struct sotto__rules {
     int32_t space;             /* id of " " */
     const int32_t *suppressed; /* ascending; borrowed */
     size_t n_suppressed;
-    bool timestamps;               /* apply the timestamp rules */
-    int32_t max_initial_timestamp; /* index (0.02 s steps), -1 = no limit */
+    bool timestamps;                 /* apply the timestamp rules */
+    int32_t max_initial_timestamp;   /* index (0.02 s steps), -1 = no limit */
+    const sotto__keywords *keywords; /* leaned towards before anything is masked; NULL = none. Borrowed */
 } sotto__rules;
 
 /* Masks logits[n_vocab] in place with -INFINITY in whisper's order: SuppressBlank, SuppressTokens, ApplyTimestampRules.

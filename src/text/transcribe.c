@@ -3,6 +3,7 @@
  * whisper.transcribe.transcribe; what each window is made of lives in window.c, segment.c, word_pass.c, silence.c. */
 #include "text/transcribe.h"
 #include "base/error.h"
+#include "text/coverage.h"
 #include "text/language.h"
 #include "text/options.h"
 #include "text/prompt.h"
@@ -31,6 +32,7 @@ struct sotto__transcriber {
     size_t n_sot;
     sotto__rules rules;
     sotto__ids suppressed;
+    sotto__keywords keywords;
     sotto__history history;
     sotto__ids prompt;
     sotto__window *window;
@@ -45,14 +47,18 @@ struct sotto__transcriber {
     bool encoded;                /* `window` holds the window at `seek` already */
     double last_speech_s;
     size_t n_reported; /* segments that on_progress has seen */
+    bool silent;       /* it is not called for now */
 };
 
 /* ---- preparation ---------------------------------------------------------------------------------------------- */
 
 static sotto_status make_history(run *r, sotto_error *err)
 {
-    sotto_status st = sotto__prompt_encode(r->tokenizer, r->o->initial_prompt, &r->history.tokens, err);
-    r->history.carry = r->o->carry_initial_prompt;
+    sotto_status st = sotto__keywords_make(&r->keywords, r->o, r->tokenizer, &r->history.tokens, err);
+    if (st == SOTTO_OK) st = sotto__prompt_encode(r->tokenizer, r->o->initial_prompt, &r->history.tokens, err);
+    /* A glossary is of no use where it is not before the words. */
+    r->history.carry = r->o->carry_initial_prompt || r->keywords.n;
+    if (r->keywords.n) r->rules.keywords = &r->keywords;
     r->history.n_initial = r->history.tokens.len;
     return st;
 }
@@ -118,7 +124,7 @@ static sotto_status report_progress(run *r, sotto_error *err)
 {
     size_t n, done = r->seek < r->content_frames ? r->seek : r->content_frames;
     const sotto_segment *segments = sotto__transcript_segments(r->transcript, &n);
-    if (!r->o->on_progress) return SOTTO_OK;
+    if (!r->o->on_progress || r->silent) return SOTTO_OK;
     sotto_progress progress = {.done_s = (double)done / SOTTO__FRAMES_PER_SECOND,
                                .total_s = (double)sotto__features_samples(r->features) / SOTTO__SAMPLE_RATE,
                                .segments = n > r->n_reported ? segments + r->n_reported : NULL,
@@ -301,6 +307,7 @@ void sotto__transcriber_free(sotto__transcriber *r)
     sotto__window_free(r->window);
     sotto__drafts_free(&r->drafts);
     sotto__ids_free(&r->suppressed);
+    sotto__keywords_free(&r->keywords);
     sotto__ids_free(&r->history.tokens);
     sotto__ids_free(&r->prompt);
     sotto__str_free(&r->text);
@@ -327,35 +334,97 @@ static sotto_status run_frames(run *r, size_t begin, size_t end, const char *lan
     return st;
 }
 
-sotto_status sotto__transcriber_run(sotto__transcriber *r, size_t begin, size_t end, const char *language,
-                                    sotto__transcript *t, sotto_error *err)
+/* Times stay within these frames. */
+static void hold_to(run *r, size_t begin, size_t end)
 {
     r->is_part = true;
     r->earliest_s = (double)begin / SOTTO__FRAMES_PER_SECOND;
     r->latest_s = (double)end / SOTTO__FRAMES_PER_SECOND;
-    return run_frames(r, begin, end, language, t, err);
 }
 
-sotto__part sotto__wanted_frames(const sotto_options *o, size_t frames)
+/* What was heard in a gap is taken only if it is neither improbable nor repeats itself, at any temperature: the text
+ * stood without it. */
+static bool is_sure(const sotto_options *o, const sotto_segment *s)
 {
-    const double first = o->offset_s * SOTTO__FRAMES_PER_SECOND, last = first + o->duration_s * SOTTO__FRAMES_PER_SECOND;
+    return !(s->avg_logprob < o->logprob_threshold) && !(s->compression_ratio > o->compression_ratio_threshold) &&
+           !(s->no_speech_prob > o->no_speech_threshold);
+}
+
+/* Speech of `part` that the segments of `t` leave out is decoded again, once, by itself. */
+static sotto_status fill_gaps(run *r, const sotto__part *part, sotto__transcript *t, sotto_error *err)
+{
+    sotto__gaps gaps = {0};
+    sotto__transcript *more = NULL;
+    const sotto__stretch range = {part->begin, part->end};
+    double probability;
+    size_t n;
+    const sotto_segment *segments = sotto__transcript_segments(t, &n);
+    sotto_status st = sotto__gaps_find(part->speech, part->n_speech, segments, n, range, &gaps, err);
+    if (st == SOTTO_OK && gaps.n) st = sotto__transcript_create(&more, err);
+    for (size_t i = 0; st == SOTTO_OK && i < gaps.n; i++) {
+        const sotto__gap *g = &gaps.items[i];
+        const size_t begin = g->begin - g->low > SOTTO__GAP_PAD ? g->begin - SOTTO__GAP_PAD : g->low;
+        const size_t end = g->high - g->end > SOTTO__GAP_PAD ? g->end + SOTTO__GAP_PAD : g->high;
+        hold_to(r, begin, end);
+        sotto__runtime_counts(r->rt)->gaps_decoded++;
+        st = run_frames(r, begin, end, sotto__transcript_language(t, &probability), more, err);
+        segments = sotto__transcript_segments(more, &n);
+        for (size_t k = 0; st == SOTTO_OK && k < n; k++)
+            if (is_sure(r->o, &segments[k])) st = sotto__transcript_insert(t, more, k, err);
+    }
+    sotto__transcript_free(more);
+    sotto__gaps_free(&gaps);
+    return st;
+}
+
+sotto_status sotto__transcriber_run(sotto__transcriber *r, const sotto__part *part, const char *language,
+                                    sotto__transcript *t, sotto_error *err)
+{
+    hold_to(r, part->begin, part->end);
+    sotto_status st = run_frames(r, part->begin, part->end, language, t, err);
+    return st == SOTTO_OK && part->n_speech ? fill_gaps(r, part, t, err) : st;
+}
+
+sotto__stretch sotto__wanted_frames(const sotto_options *o, size_t frames)
+{
+    const double first = o->offset_s * SOTTO__FRAMES_PER_SECOND,
+                 last = first + o->duration_s * SOTTO__FRAMES_PER_SECOND;
     const size_t begin = first < (double)frames ? (size_t)first : frames;
     const size_t end = last < (double)frames ? (size_t)last : frames;
-    return (sotto__part){begin, end};
+    return (sotto__stretch){begin, end};
 }
 
-sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
-                               sotto__transcript *t, sotto_error *err)
+sotto_status sotto__transcribe_covering(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
+                                        const sotto__stretch *speech, size_t n_speech, sotto__transcript *t,
+                                        sotto_error *err)
 {
     sotto__transcriber *r;
     sotto_status st = sotto__transcriber_create(&r, rt, f, options, err);
     if (st == SOTTO_OK) {
+        const sotto__stretch wanted = sotto__wanted_frames(options, sotto__features_frames(f));
+        const sotto__part part = {wanted.begin, wanted.end, speech,
+                                  options->sequential || !isnan(options->hallucination_silence_threshold) ? 0
+                                                                                                          : n_speech};
         r->latest_s = HUGE_VAL; /* the reference's times may run past the end */
-        const sotto__part wanted = sotto__wanted_frames(options, sotto__features_frames(f));
+        r->silent = part.n_speech > 0;
         st = run_frames(r, wanted.begin, wanted.end, NULL, t, err);
+        if (st == SOTTO_OK && r->silent) {
+            st = fill_gaps(r, &part, t, err);
+            r->transcript = t;
+            r->seek = r->content_frames = part.end;
+            r->silent = false;
+            r->n_reported = 0;
+            if (st == SOTTO_OK) st = report_progress(r, err);
+        }
         if (st == SOTTO_OK) st = sotto__transcript_join(t, r->tokenizer, err);
     }
     if (st != SOTTO_OK) sotto__transcript_clear(t);
     sotto__transcriber_free(r);
     return st;
+}
+
+sotto_status sotto__transcribe(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
+                               sotto__transcript *t, sotto_error *err)
+{
+    return sotto__transcribe_covering(rt, f, options, NULL, 0, t, err);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Storage of segments. Each owns four blocks: text, tokens, their log-probabilities, and words followed by their texts. */
+ * Storage of segments. Each owns four blocks: text, tokens, their log-probabilities, and words followed by their texts.
+ */
 #include "text/transcript.h"
 #include "base/error.h"
 #include "token/tokenizer.h"
@@ -14,7 +15,7 @@ struct sotto__transcript {
     sotto__str text;
     const char *language;
     double language_probability;
-    struct { /* what sotto__transcript_tell has told */
+    struct {                /* what sotto__transcript_tell has told */
         size_t n;           /* segments that it has seen */
         sotto__ids pending; /* their tokens that end in half a character */
         sotto__str held;    /* white space at the end, then the text being told */
@@ -137,6 +138,21 @@ sotto_status sotto__transcript_move(sotto__transcript *t, sotto__transcript *fro
         t->n++;
     }
     from->n = 0;
+    return SOTTO_OK;
+}
+
+sotto_status sotto__transcript_insert(sotto__transcript *t, sotto__transcript *from, size_t i, sotto_error *err)
+{
+    size_t at = t->n;
+    if (!sotto__grow(&t->segments, &t->cap, t->n + 1, sizeof *t->segments)) return sotto__fail_nomem(err, "transcript");
+    for (; at > 0 && t->segments[at - 1].start_s > from->segments[i].start_s; at--) {
+        t->segments[at] = t->segments[at - 1];
+        t->segments[at].id = (int32_t)at;
+    }
+    t->segments[at] = from->segments[i];
+    t->segments[at].id = (int32_t)at;
+    t->n++;
+    from->segments[i] = (sotto_segment){0};
     return SOTTO_OK;
 }
 

@@ -31,6 +31,9 @@ sotto_status sotto__transcript_move(sotto__transcript *t, sotto__transcript *fro
 sotto_status sotto__transcript_tell(sotto__transcript *t, const sotto__tokenizer *tokenizer, const char **text,
                                     sotto_error *err);
 
+/* Moves segment `i` of `from`, which keeps an empty place, to where it belongs in time among those of `t`. */
+sotto_status sotto__transcript_insert(sotto__transcript *t, sotto__transcript *from, size_t i, sotto_error *err);
+
 /* The segments so far; moved by the next add. */
 const sotto_segment *sotto__transcript_segments(const sotto__transcript *t, size_t *n);
 

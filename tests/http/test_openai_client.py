@@ -70,7 +70,7 @@ class Transcriptions(Client):
 
     def test_logprobs(self):
         t = self.create(include=["logprobs"])
-        self.assertEqual(bytes(b for p in t.logprobs for b in p.bytes).decode().strip(), t.text)
+        self.assertEqual(bytes(int(b) for p in t.logprobs for b in p.bytes).decode().strip(), t.text)
         self.assertEqual("".join(p.token for p in t.logprobs).strip(), t.text)
         self.assertLess(max(p.logprob for p in t.logprobs), 0)
         self.assertGreater(sum(p.logprob for p in t.logprobs) / len(t.logprobs), -1)

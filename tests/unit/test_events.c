@@ -36,7 +36,7 @@ static void test_bytes(void **state)
     assert_true(events_add(e, json_pack("{s:i}", "n", 1)));
     assert_true(events_begun(e) && resumed == 1);
     assert_true(events_add(e, json_pack("{s:i}", "n", 2)));
-    assert_int_equal(resumed, 1);                    /* nobody slept */
+    assert_int_equal(resumed, 1);                          /* nobody slept */
     while (n < 30) n += events_take(e, got + n, 7, &over); /* in pieces; the last is short */
     assert_int_equal(n, 30);
     assert_true(events_take(e, got + n, 7, &over) == 0 && !over && suspended == 2);

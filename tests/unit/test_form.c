@@ -197,7 +197,8 @@ static void test_chunking_strategy(void **state)
            "chunking_strategy[silence_duration_ms]", "700");
     assert_true(f.options.vad_threshold == 0.25 && f.options.vad_min_silence_ms == 700);
     form_free(&f);
-    ACCEPT(&english, "chunking_strategy", "{\"type\": \"server_vad\", \"prefix_padding_ms\": 100, \"threshold\": null}");
+    ACCEPT(&english, "chunking_strategy",
+           "{\"type\": \"server_vad\", \"prefix_padding_ms\": 100, \"threshold\": null}");
     assert_true(f.options.vad_threshold == 0.5 && f.options.vad_speech_pad_ms == 100);
     form_free(&f);
     static const char *const bad[][2] = {
@@ -223,6 +224,32 @@ static void test_chunking_strategy(void **state)
     REFUSE(&english, 400, "chunking_strategy", "chunking_strategy", "auto", "chunking_strategy[type]", "server_vad");
 }
 
+static void test_keywords(void **state)
+{
+    char long_one[FORM_KEYWORD_BYTES + 2];
+    form f;
+    api_error e;
+    (void)state;
+    ACCEPT(&english, "model", "tiny.en");
+    assert_int_equal(f.options.n_keywords, 0);
+    form_free(&f);
+    ACCEPT(&english, "keywords[]", " Subiaco ", "keywords[]", "Smith, Jones", "keywords", "a,, b", "keywords",
+           "[\"c\", \"d\"]");
+    static const char *const expected[] = {"Subiaco", "Smith, Jones", "a", "b", "c", "d"};
+    assert_int_equal(f.options.n_keywords, 6);
+    for (size_t i = 0; i < 6; i++) assert_string_equal(f.options.keywords[i], expected[i]);
+    form_free(&f);
+    memset(long_one, 'x', sizeof long_one - 1);
+    long_one[sizeof long_one - 1] = '\0';
+    REFUSE(&english, 400, "keywords", "keywords[]", long_one);
+    REFUSE(&english, 400, "keywords", "keywords", "[1]");
+    REFUSE(&english, 400, "keywords", "keywords", "[\"a\"");
+    REFUSE(&english, 400, "keywords", "keywords[]", "\xff");
+    char many_of_them[3 * FORM_KEYWORDS + 10] = "";
+    for (size_t i = 0; i <= FORM_KEYWORDS; i++) strcat(many_of_them, "k, ");
+    REFUSE(&english, 400, "keywords", "keywords", many_of_them);
+}
+
 static void test_fields_of_openai_that_are_not_here(void **state)
 {
     form f;
@@ -236,7 +263,6 @@ static void test_fields_of_openai_that_are_not_here(void **state)
     form_free(&f);
     REFUSE(&english, 400, "stream", "stream", "true", "response_format", "srt");
     REFUSE(&english, 400, "stream", "stream", "perhaps");
-    REFUSE(&english, 400, "keywords", "keywords[]", "sotto");
     REFUSE(&english, 400, "response_format", "response_format", "diarized_json");
     REFUSE(&english, 400, "tempreature", "tempreature", "0");
     REFUSE(&english, 400, "options", "options", "0");
@@ -259,7 +285,7 @@ static void test_bounds(void **state)
     form_free(&f);
     form_init(&f);
     size_t n = 0;
-    while (n < 100 && form_append(&f, "timestamp_granularities[]", 0, "word", 4, &e)) n++;
+    while (n < 1000 && form_append(&f, "timestamp_granularities[]", 0, "word", 4, &e)) n++;
     assert_int_equal(n, FORM_FIELDS);
     form_free(&f);
     form_init(&f);
@@ -319,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_extensions),
         cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_chunking_strategy),
+        cmocka_unit_test(test_keywords),
         cmocka_unit_test(test_fields_of_openai_that_are_not_here),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_pieces),

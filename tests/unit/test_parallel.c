@@ -47,8 +47,13 @@ static void allow_threads(int n)
 /* ---- what all tests need ---- */
 
 /* Frames begin … end-1: silences between them, some next to each other, one longer than a window's half. */
-static const sotto__part parts[] = {{50, 210},    {210, 290},   {400, 760},   {800, 2400}, {2400, 2480},
-                                    {3000, 3100}, {3150, 3500}, {4000, 4300}, {5700, 6000}};
+#define PART(first, last)                                                                                              \
+    {                                                                                                                  \
+        .begin = first, .end = last                                                                                    \
+    }
+static const sotto__part parts[] = {PART(50, 210),    PART(210, 290),   PART(400, 760),
+                                    PART(800, 2400),  PART(2400, 2480), PART(3000, 3100),
+                                    PART(3150, 3500), PART(4000, 4300), PART(5700, 6000)};
 
 /* Noise within the parts, zeros elsewhere. */
 static float *sound_of_parts(void)
@@ -128,7 +133,7 @@ static alone one_by_one(bench *b, size_t n)
         sotto__transcriber *r;
         assert_int_equal(sotto__transcript_create(&a.t[i], &err), SOTTO_OK);
         if (sotto__transcriber_create(&r, rt, b->f, &b->o, &err) != SOTTO_OK ||
-            sotto__transcriber_run(r, parts[i].begin, parts[i].end, a.language, a.t[i], &err) != SOTTO_OK)
+            sotto__transcriber_run(r, &parts[i], a.language, a.t[i], &err) != SOTTO_OK)
             fail_msg("%s", err.message);
         if (!a.language) a.language = sotto__transcript_language(a.t[i], &a.probability);
         sotto__transcriber_free(r);
@@ -340,11 +345,69 @@ static void test_the_first_part_tells_the_language(void **state)
     tear_down(&b);
 }
 
+/* ---- gaps ---- */
+
+/* One part; its first segment's figures, false when it has none. */
+static bool listen_to(bench *b, sotto__part part, double *avg_logprob, double *no_speech_prob)
+{
+    size_t n;
+    start_over(b->rt);
+    assert_int_equal(sotto__transcribe_parts(b->rt, b->f, &b->o, &part, 1, 1, b->t, NULL), SOTTO_OK);
+    const sotto_segment *s = sotto__transcript_segments(b->t, &n);
+    if (n) *avg_logprob = s->avg_logprob, *no_speech_prob = s->no_speech_prob;
+    return n > 0;
+}
+
+/* Thresholds under which a part is silence, and a stretch of it is not: what is said there joins the transcript. */
+static void test_a_gap_is_decoded_again(void **state)
+{
+    enum { BEGIN = 800, END = 2400, PAD = 20, LONG = 300 };
+    bench b = set_up(0, NULL);
+    double whole_logprob, whole_silence, logprob = 0, silence = 0;
+    sotto__stretch gap = {0, 0};
+    size_t n;
+    (void)state;
+    b.o.logprob_threshold = b.o.compression_ratio_threshold = NAN;
+    assert_true(listen_to(&b, (sotto__part)PART(BEGIN, END), &whole_logprob, &whole_silence));
+    for (size_t at = BEGIN + PAD; at + LONG + PAD < END && !gap.end; at += 40)
+        if (listen_to(&b, (sotto__part)PART(at - PAD, at + LONG + PAD), &logprob, &silence) &&
+            logprob > whole_logprob && silence < whole_silence)
+            gap = (sotto__stretch){at, at + LONG};
+    assert_true(gap.end > 0);
+    char *expected = strdup(sotto__transcript_segments(b.t, &n)->text);
+
+    b.o.logprob_threshold = (logprob + whole_logprob) / 2;
+    b.o.no_speech_threshold = (silence + whole_silence) / 2;
+    assert_false(listen_to(&b, (sotto__part)PART(BEGIN, END), &logprob, &silence));
+    const sotto__part part = {BEGIN, END, &gap, 1};
+    assert_true(listen_to(&b, part, &logprob, &silence));
+    const sotto_segment *s = sotto__transcript_segments(b.t, &n);
+    assert_string_equal(s->text, expected);
+    assert_true(s->start_s >= (double)(gap.begin - PAD) / 100 && s[n - 1].end_s <= (double)(gap.end + PAD) / 100);
+    assert_int_equal(sotto__runtime_counts(b.rt)->gaps_decoded, 1);
+
+    /* Where the segments hold all speech, nothing is done again. */
+    b.o.logprob_threshold = b.o.no_speech_threshold = NAN;
+    assert_true(listen_to(&b, (sotto__part)PART(BEGIN, END), &logprob, &silence));
+    s = sotto__transcript_segments(b.t, &n);
+    gap = (sotto__stretch){(size_t)(s->start_s * 100), (size_t)(s->end_s * 100)};
+    char *text = strdup(s->text);
+    const size_t before = n;
+    assert_true(listen_to(&b, part, &logprob, &silence));
+    s = sotto__transcript_segments(b.t, &n);
+    assert_int_equal(n, before);
+    assert_string_equal(s->text, text);
+    assert_int_equal(sotto__runtime_counts(b.rt)->gaps_decoded, 0);
+    free(text);
+    free(expected);
+    tear_down(&b);
+}
+
 /* The same sound in two parts has the same text, at times as far apart as the parts. Heard after a little silence. */
 static void test_times_count_from_the_part(void **state)
 {
     enum { APART = 40 * 100, LONG = 240 };
-    const sotto__part two[] = {{0, LONG}, {APART, APART + LONG}};
+    const sotto__part two[] = {PART(0, LONG), PART(APART, APART + LONG)};
     size_t words = 0;
     (void)state;
     for (uint64_t seed = 1; seed <= SOUNDS; seed++) {
@@ -648,6 +711,7 @@ int main(void)
         cmocka_unit_test(test_every_way_to_decode),
         cmocka_unit_test(test_the_prompt_is_before_every_part),
         cmocka_unit_test(test_the_first_part_tells_the_language),
+        cmocka_unit_test(test_a_gap_is_decoded_again),
         cmocka_unit_test(test_times_count_from_the_part),
         cmocka_unit_test(test_progress_may_stop_it),
         cmocka_unit_test(test_cancelling_from_another_thread),

@@ -367,6 +367,37 @@ static void transcripts_own_their_segments(void **state)
     sotto__transcript_free(NULL);
 }
 
+static void segments_are_put_where_they_belong_in_time(void **state)
+{
+    static const double starts[] = {1, 4, 9}, late[] = {12, 5};
+    sotto__transcript *t, *more;
+    sotto__drafts drafts = {0};
+    int32_t token = 7;
+    float logprob = -1;
+    sotto_result r = {0};
+    (void)state;
+    assert_int_equal(sotto__transcript_create(&t, NULL), SOTTO_OK);
+    assert_int_equal(sotto__transcript_create(&more, NULL), SOTTO_OK);
+    for (size_t i = 0; i < 5; i++) {
+        const double start = i < 3 ? starts[i] : late[i - 3];
+        const sotto__draft draft = {.start_s = start, .end_s = start + 1, .n = 1};
+        const sotto__finished one = {
+            .drafts = &drafts, .draft = &draft, .tokens = &token, .logprobs = &logprob, .text = " x", .text_len = 2};
+        assert_int_equal(sotto__transcript_add(i < 3 ? t : more, &one, NULL), SOTTO_OK);
+    }
+    for (size_t i = 0; i < 2; i++) assert_int_equal(sotto__transcript_insert(t, more, i, NULL), SOTTO_OK);
+    sotto__transcript_free(more); /* what was moved is no longer its */
+    sotto__transcript_view(t, &r);
+    assert_int_equal(r.n_segments, 5);
+    for (int32_t i = 0; i < 5; i++) {
+        static const double expected[] = {1, 4, 5, 9, 12};
+        assert_int_equal(r.segments[i].id, i);
+        assert_true(r.segments[i].start_s == expected[i]);
+        assert_string_equal(r.segments[i].text, " x");
+    }
+    sotto__transcript_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +410,7 @@ int main(void)
         cmocka_unit_test(fallback_follows_the_thresholds),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(transcripts_own_their_segments),
+        cmocka_unit_test(segments_are_put_where_they_belong_in_time),
     };
     int failed;
     tables = json_load_file(SOTTO_SOURCE_DIR "/tests/unit/data/text.json", 0, NULL);
