@@ -19,6 +19,7 @@
 
 #include "handshake.h"
 #include "log.h"
+#include "realtime.h"
 #include "route.h"
 
 enum {
@@ -44,7 +45,8 @@ typedef struct exchange {
     char *tail;
     struct MHD_PostProcessor *form; /* reads the multipart body */
     job *job;
-    live *live; /* opened, waits for the end of the handshake */
+    live *live;         /* opened, waits for the end of the handshake */
+    realtime *realtime; /* the same of a session */
     query_pair query[QUERY_PAIRS];
     size_t n_query;
     bool submitted; /* the job was queued; its reply is ours once we are resumed */
@@ -315,8 +317,13 @@ static void on_upgraded(void *cls, struct MHD_Connection *connection, void *stat
     exchange *x = cls;
     live *l = x->live;
     (void)connection, (void)state;
+    realtime *r = x->realtime;
     x->live = NULL;
-    live_begin(l, fd, extra, n_extra, on_live_over, handle);
+    x->realtime = NULL;
+    if (r)
+        realtime_begin(r, fd, extra, n_extra, on_live_over, handle);
+    else
+        live_begin(l, fd, extra, n_extra, on_live_over, handle);
 }
 
 static enum MHD_Result on_query_pair(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
@@ -364,6 +371,30 @@ static enum MHD_Result upgrade(exchange *x)
         api_error_set(&e, 400, NULL, NULL, "the query has more than %d parameters", QUERY_PAIRS);
     else if (x->route->live(x->h->s, x->query, x->n_query, &asked, &e) && handshake_check(&h, &welcome, accept, &e) &&
              (x->live = live_open(x->h->s->lives, &asked, x->id, &e)))
+        return send_upgrade(x, accept);
+    refuse(x, &e);
+    x->reply.upgrade = e.status == 426;
+    return send_reply(x);
+}
+
+/* The same for a session of OpenAI's realtime API, whose streams are opened later. */
+static enum MHD_Result upgrade_realtime(exchange *x)
+{
+    char accept[WEBSOCKET_ACCEPT_BYTES];
+    api_error e;
+    const char *beta = header(x, "OpenAI-Beta");
+    const handshake h = {.upgrade = x->http11 && strcmp(x->method, "GET") == 0 ? header(x, "Upgrade") : NULL,
+                         .connection = header(x, "Connection"),
+                         .version = header(x, "Sec-WebSocket-Version"),
+                         .key = header(x, "Sec-WebSocket-Key"),
+                         .origin = header(x, "Origin"),
+                         .host = header(x, "Host")};
+    const handshake_welcome welcome = {.origins = x->h->s->config->origins, .hosts = x->h->s->config->hosts};
+    MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_query_pair, x);
+    if (x->n_query > QUERY_PAIRS)
+        api_error_set(&e, 400, NULL, NULL, "the query has more than %d parameters", QUERY_PAIRS);
+    else if (x->route->realtime(x->h->s, x->query, x->n_query, &e) && handshake_check(&h, &welcome, accept, &e) &&
+             (x->realtime = realtime_open(x->h->s->realtimes, x->id, beta && strstr(beta, "realtime=v1"), &e)))
         return send_upgrade(x, accept);
     refuse(x, &e);
     x->reply.upgrade = e.status == 426;
@@ -425,6 +456,7 @@ static enum MHD_Result finish(exchange *x)
 {
     server *s = x->h->s;
     if (x->route && x->route->live && !x->has_reply) return upgrade(x);
+    if (x->route && x->route->realtime && !x->has_reply) return upgrade_realtime(x);
     if (x->submitted && !x->has_reply) {
         if (x->job->reply.status == 0 && !atomic_load(&s->draining)) return MHD_NO; /* the client left */
         if (x->job->reply.status == 0) {
@@ -482,6 +514,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     if (x->form) MHD_destroy_post_processor(x->form);
     job_release(x->job);
     if (x->live) live_drop(x->live);
+    if (x->realtime) realtime_drop(x->realtime);
     reply_free(&x->reply);
     free(x->tail);
     free(x);

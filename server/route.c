@@ -5,9 +5,8 @@
 #include <string.h>
 
 static const route *const routes[] = {
-    &route_transcriptions, &route_translations, &route_models, &route_model, &route_health,
-    &route_report,         &route_captions,     &route_page,   &route_study,
-    &route_metrics,
+    &route_transcriptions, &route_translations, &route_models, &route_model,   &route_health,   &route_report,
+    &route_captions,       &route_page,         &route_study,  &route_metrics, &route_realtime,
 };
 
 static bool path_matches(const route *r, const char *path, const char **tail)

@@ -20,10 +20,12 @@ typedef struct route {
     bool (*check)(server *s, form *f, api_error *e);
     /* GET that goes on as a WebSocket: turns its query into options, which may borrow texts, or says what is wrong. */
     bool (*live)(server *s, const query_pair *query, size_t n, live_request *r, api_error *e);
+    /* GET that goes on as a WebSocket with OpenAI's realtime events: is the query as it should be? */
+    bool (*realtime)(server *s, const query_pair *query, size_t n, api_error *e);
 } route;
 
 extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report,
-    route_captions, route_page, route_study, route_metrics;
+    route_captions, route_page, route_study, route_metrics, route_realtime;
 
 /* NULL with *e (404, or 405 and *allow) when there is none. */
 const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e);

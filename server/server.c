@@ -9,6 +9,7 @@
 
 #include "http.h"
 #include "listen.h"
+#include "realtime.h"
 #include "wyoming.h"
 
 /* "models/tiny.en/" -> "tiny.en"; a model's main file is called after its directory. */
@@ -85,6 +86,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                                   .most = (size_t)c->live_streams,
                                   .idle_s = c->idle_timeout};
     if ((st = lives_start(&s->lives, &streams, err)) != SOTTO_OK) goto fail;
+    if ((st = realtimes_start(&s->realtimes, s, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
     if (c->wyoming && (st = wyoming_start(&s->wyoming, s, err)) != SOTTO_OK) goto fail;
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
@@ -98,6 +100,7 @@ void server_drain(server *s)
 {
     atomic_store(&s->draining, true);
     lives_end(s->lives);
+    realtimes_end(s->realtimes);
     wyoming_wake(s->wyoming);
 }
 
@@ -111,6 +114,7 @@ size_t server_stop(server *s)
     if (s->queue) queue_close(s->queue, true);
     if (s->watch) watch_wake(s->watch);
     lives_stop(s->lives);
+    realtimes_stop(s->realtimes);
     engine_join(s->engine);
     wyoming_stop(s->wyoming);
     s->wyoming = NULL;
@@ -123,6 +127,7 @@ size_t server_stop(server *s)
         close(s->listener);
     watch_stop(s->watch);
     /* Last: routes and refusals read its totals, the watcher may cancel its sessions. */
+    realtimes_free(s->realtimes);
     lives_free(s->lives);
     engine_free(s->engine);
     queue_free(s->queue);

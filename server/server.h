@@ -14,6 +14,7 @@
 
 typedef struct http http;
 typedef struct wyoming wyoming;
+typedef struct realtimes realtimes;
 
 typedef struct server {
     const config *config;
@@ -25,6 +26,7 @@ typedef struct server {
     queue *queue;
     engine *engine;
     lives *lives;
+    realtimes *realtimes;
     watch *watch;
     http *http;
     wyoming *wyoming; /* NULL unless --wyoming */
