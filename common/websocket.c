@@ -213,6 +213,8 @@ void websocket_free(websocket *w)
     free(w);
 }
 
+void websocket_take_texts(websocket *w, size_t most_bytes) { w->most_text = most_bytes; }
+
 bool websocket_receive(websocket *w)
 {
     w->turn = READ_BYTES_A_TURN;

@@ -47,6 +47,8 @@ websocket *websocket_open_client(const websocket_io *io, const void *extra, size
                                  const websocket_handler *handler, void *user);
 void websocket_free(websocket *w);
 
+/* The longest text message that is taken from now on. */
+void websocket_take_texts(websocket *w, size_t most_bytes);
 /* Reads what has come, at most 64 KiB of it. False when the connection is gone. */
 bool websocket_receive(websocket *w);
 /* Reads on without looking at the messages: only the peer's close counts from now on. */

@@ -21,6 +21,7 @@
 #include "cors.h"
 #include "handshake.h"
 #include "log.h"
+#include "realtime.h"
 #include "route.h"
 #include "tls.h"
 #include "visitors.h"
@@ -54,6 +55,7 @@ typedef struct exchange {
     job *job;
     live *live; /* is being opened while we are suspended, then waits for the end of the handshake */
     char accept[WEBSOCKET_ACCEPT_BYTES];
+    realtime *realtime; /* opened, waits for the end of the handshake */
     query_pair query[QUERY_PAIRS];
     size_t n_query;
     bool streaming; /* the reply is the job's events */
@@ -397,8 +399,13 @@ static void on_upgraded(void *cls, struct MHD_Connection *connection, void *stat
     exchange *x = cls;
     live *l = x->live;
     (void)connection, (void)state;
+    realtime *r = x->realtime;
     x->live = NULL;
-    live_begin(l, fd, extra, n_extra, on_live_over, handle);
+    x->realtime = NULL;
+    if (r)
+        realtime_begin(r, fd, extra, n_extra, on_live_over, handle);
+    else
+        live_begin(l, fd, extra, n_extra, on_live_over, handle);
 }
 
 static enum MHD_Result on_query_pair(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
@@ -429,10 +436,8 @@ static enum MHD_Result send_upgrade(exchange *x)
 /* On any thread: the event loop takes it from here. */
 static void on_live_open(void *user) { MHD_resume_connection(user); }
 
-/* Checks what the client asks for and begins to open a stream: true when the connection is suspended now. */
-static bool open_live(exchange *x)
+static bool shake_hands(exchange *x, api_error *e)
 {
-    api_error e;
     const handshake h = {.upgrade = x->http11 && strcmp(x->method, "GET") == 0 ? header(x, "Upgrade") : NULL,
                          .connection = header(x, "Connection"),
                          .version = header(x, "Sec-WebSocket-Version"),
@@ -440,12 +445,19 @@ static bool open_live(exchange *x)
                          .origin = header(x, "Origin"),
                          .host = header(x, "Host")};
     const handshake_welcome welcome = {.origins = x->h->s->config->origins, .hosts = x->h->s->config->hosts};
+    return handshake_check(&h, &welcome, x->accept, e);
+}
+
+/* Checks what the client asks for and begins to open a stream: true when the connection is suspended now. */
+static bool open_live(exchange *x)
+{
+    api_error e;
     live_request asked;
     MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_query_pair, x);
     if (x->n_query > QUERY_PAIRS)
         api_error_set(&e, 400, NULL, NULL, "the query has more than %d parameters", QUERY_PAIRS);
     else if (x->route->live(x->h->s, x->query, x->n_query, &asked, &e) &&
-             handshake_check(&h, &welcome, x->accept, &e)) {
+             shake_hands(x, &e)) {
         /* Suspended first: it may be open before live_open returns. */
         MHD_suspend_connection(x->connection);
         x->live = live_open(x->h->s->lives, &asked, x->id, on_live_open, x->connection, &e);
@@ -467,6 +479,22 @@ static enum MHD_Result upgrade(exchange *x)
     live_drop(x->live);
     x->live = NULL;
     refuse(x, &e);
+    return send_reply(x);
+}
+
+/* The same for a session of OpenAI's realtime API, whose streams are opened later. */
+static enum MHD_Result upgrade_realtime(exchange *x)
+{
+    api_error e;
+    const char *beta = header(x, "OpenAI-Beta");
+    MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_query_pair, x);
+    if (x->n_query > QUERY_PAIRS)
+        api_error_set(&e, 400, NULL, NULL, "the query has more than %d parameters", QUERY_PAIRS);
+    else if (x->route->realtime(x->h->s, x->query, x->n_query, &e) && shake_hands(x, &e) &&
+             (x->realtime = realtime_open(x->h->s->realtimes, x->id, beta && strstr(beta, "realtime=v1"), &e)))
+        return send_upgrade(x);
+    refuse(x, &e);
+    x->reply.upgrade = e.status == 426;
     return send_reply(x);
 }
 
@@ -604,6 +632,7 @@ static enum MHD_Result finish(exchange *x)
     visitor_turn(x->visitor, VISITOR_SERVED);
     if (x->live) return upgrade(x);
     if (x->route && x->route->live && !x->has_reply) return open_live(x) ? MHD_YES : send_reply(x);
+    if (x->route && x->route->realtime && !x->has_reply) return upgrade_realtime(x);
     if (x->submitted && !x->has_reply && x->job->events && events_begun(x->job->events)) return send_stream(x);
     if (x->submitted && !x->has_reply) {
         if (x->job->reply.status == 0 && x->job->late) {
@@ -674,6 +703,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     }
     job_release(x->job);
     if (x->live) live_drop(x->live);
+    if (x->realtime) realtime_drop(x->realtime);
     reply_free(&x->reply);
     free(x->tail);
     free(x);

@@ -84,6 +84,7 @@ struct lives {
     pthread_mutex_t lock;
     atomic_bool ending, stopped;
     live **places; /* [c.most], NULL = free */
+    size_t guests; /* places taken by lives_reserve */
 };
 
 /* ---- the hearing thread ----------------------------------------------------------------------------------------- */
@@ -551,6 +552,7 @@ size_t lives_count(lives *all)
 {
     size_t n = 0;
     pthread_mutex_lock(&all->lock);
+    n = all->guests;
     for (size_t i = 0; i < all->c.most; i++) n += all->places[i] && all->places[i]->state != LIVE_OVER;
     pthread_mutex_unlock(&all->lock);
     return n;
@@ -573,6 +575,41 @@ void lives_get_totals(lives *all, engine_totals *out)
     out->sum.runs = runs;
 }
 
+/* The lock is held. */
+static bool has_room(const lives *all)
+{
+    size_t taken = all->guests;
+    for (size_t i = 0; i < all->c.most; i++) taken += all->places[i] != NULL;
+    return taken < all->c.most;
+}
+
+static void refuse_place(const lives *all, bool closed, api_error *e)
+{
+    if (closed)
+        api_error_set(e, 503, NULL, "shutting_down", "The server is shutting down; try again");
+    else
+        api_error_set(e, 503, NULL, "live_streams_full",
+                      "All %zu live streams are taken (--live-streams); try again later", all->c.most);
+}
+
+bool lives_reserve(lives *all, api_error *e)
+{
+    if (!atomic_load(&all->ending)) reap(all, false);
+    pthread_mutex_lock(&all->lock);
+    bool closed = atomic_load(&all->ending) || atomic_load(&all->stopped), taken = !closed && has_room(all);
+    all->guests += taken;
+    pthread_mutex_unlock(&all->lock);
+    if (!taken) refuse_place(all, closed, e);
+    return taken;
+}
+
+void lives_release(lives *all)
+{
+    pthread_mutex_lock(&all->lock);
+    all->guests--;
+    pthread_mutex_unlock(&all->lock);
+}
+
 /* Takes a free place; NULL with *e. */
 static live *take_place(lives *all, const char *id, api_error *e)
 {
@@ -591,16 +628,12 @@ static live *take_place(lives *all, const char *id, api_error *e)
     if (!atomic_load(&all->ending)) reap(all, false);
     pthread_mutex_lock(&all->lock);
     while (i < all->c.most && all->places[i]) i++;
-    bool closed = atomic_load(&all->ending) || atomic_load(&all->stopped), room = i < all->c.most;
+    bool closed = atomic_load(&all->ending) || atomic_load(&all->stopped), room = has_room(all);
     if (room && !closed) all->places[i] = l;
     pthread_mutex_unlock(&all->lock);
     if (room && !closed) return l;
     live_free(l);
-    if (closed)
-        api_error_set(e, 503, NULL, "shutting_down", "The server is shutting down; try again");
-    else
-        api_error_set(e, 503, NULL, "live_streams_full",
-                      "All %zu live streams are taken (--live-streams); try again later", all->c.most);
+    refuse_place(all, closed, e);
     return NULL;
 }
 

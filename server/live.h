@@ -31,6 +31,9 @@ bool lives_stop(lives *all);
 void lives_free(lives *all);
 
 size_t lives_count(lives *all);
+/* One place for a stream that is served elsewhere (realtime.h): it counts as those here. False with *e (503). */
+bool lives_reserve(lives *all, api_error *e);
+void lives_release(lives *all);
 /* The engine's totals, and in them the work of the streams that go on. */
 void lives_get_totals(lives *all, engine_totals *out);
 

@@ -5,9 +5,9 @@
 #include <string.h>
 
 static const route *const routes[] = {
-    &route_transcriptions, &route_translations, &route_models,    &route_model, &route_health, &route_ready,
-    &route_report,         &route_metrics,      &route_captions,  &route_home,  &route_page,   &route_study,
-    &route_inference,      &route_load,         &route_openapi,
+    &route_transcriptions, &route_translations, &route_models,   &route_model, &route_health, &route_ready,
+    &route_report,         &route_metrics,      &route_captions, &route_home,  &route_page,   &route_study,
+    &route_inference,      &route_load,         &route_openapi,  &route_realtime,
 };
 
 static bool path_matches(const route *r, const char *path, const char **tail)

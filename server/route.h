@@ -25,11 +25,13 @@ typedef struct route {
     bool (*dialect)(const char *name);
     /* GET that goes on as a WebSocket: turns its query into options, which may borrow texts, or says what is wrong. */
     bool (*live)(server *s, const query_pair *query, size_t n, live_request *r, api_error *e);
+    /* GET that goes on as a WebSocket with OpenAI's realtime events: is the query as it should be? */
+    bool (*realtime)(server *s, const query_pair *query, size_t n, api_error *e);
 } route;
 
 extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report,
     route_captions, route_home, route_page, route_study, route_metrics, route_ready, route_inference, route_load,
-    route_openapi;
+    route_openapi, route_realtime;
 
 /* NULL with *e (404, or 405 and *allow) when there is none. */
 const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e);

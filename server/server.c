@@ -10,6 +10,7 @@
 #include "http.h"
 #include "listen.h"
 #include "log.h"
+#include "realtime.h"
 #include "systemd.h"
 #include "tls.h"
 #include "wyoming.h"
@@ -112,6 +113,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
                                   .most = (size_t)c->live_streams,
                                   .idle_s = c->idle_timeout};
     if ((st = lives_start(&s->lives, &streams, err)) != SOTTO_OK) goto fail;
+    if ((st = realtimes_start(&s->realtimes, s, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
     if (!(s->traffic = traffic_create())) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: counts of requests");
@@ -164,6 +166,7 @@ void server_drain(server *s)
 {
     atomic_store(&s->draining, true);
     lives_end(s->lives);
+    realtimes_end(s->realtimes);
     wyoming_wake(s->wyoming);
 }
 
@@ -177,6 +180,7 @@ size_t server_stop(server *s)
     if (s->queue) queue_close(s->queue, true);
     if (s->watch) watch_wake(s->watch);
     bool ended = lives_stop(s->lives);
+    realtimes_stop(s->realtimes);
     engine_join(s->engine);
     wyoming_stop(s->wyoming);
     s->wyoming = NULL;
@@ -190,6 +194,7 @@ size_t server_stop(server *s)
     watch_stop(s->watch);
     if (!ended) return cut; /* a thread still uses what follows, until the process ends */
     /* Last: routes and refusals read its totals, the watcher may cancel its sessions. */
+    realtimes_free(s->realtimes);
     lives_free(s->lives);
     engine_free(s->engine);
     queue_free(s->queue);

@@ -16,6 +16,7 @@
 
 typedef struct http http;
 typedef struct wyoming wyoming;
+typedef struct realtimes realtimes;
 
 typedef struct server {
     const config *config;
@@ -28,6 +29,7 @@ typedef struct server {
     queue *queue;
     engine *engine;
     lives *lives;
+    realtimes *realtimes;
     watch *watch;
     traffic *traffic;
     http *http;
