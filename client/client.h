@@ -38,6 +38,20 @@ typedef struct work {
 
 /* ---- commands (main.c's table) -------------------------------------------------------------------------------- */
 
+typedef struct client_command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} client_command;
+
+extern const client_command client_commands[];
+extern const size_t client_command_count;
+
+/* Hands every command's options, in the table's order, to `visit`; those of commands within commands too. */
+void commands_visit(void (*visit)(const options_program *program, void *user), void *user);
+
+int command_completions(int argc, char **argv);
+int command_manual(void); /* sotto(1) in man(7), to standard output */
 int command_transcribe(int argc, char **argv);
 int command_live(int argc, char **argv);
 int command_devices(int argc, char **argv);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manual.h"
+
 extern char **environ;
 
 enum { NAME_MAX_BYTES = 64, HELP_WIDTH = 100, HELP_COLUMN = 36 };
@@ -373,6 +375,10 @@ static sotto_status read_long(options_program *p, int argc, char **argv, int *at
         p->help = true;
         return SOTTO_OK;
     }
+    if (strcmp(name, "help=man") == 0) {
+        p->help = p->manual = true;
+        return SOTTO_OK;
+    }
     if (!value && strcmp(name, "version") == 0) {
         p->version = true;
         return SOTTO_OK;
@@ -433,7 +439,7 @@ sotto_status options_read(options_program *p, int argc, char **argv, sotto_error
     bool options_over = false;
     p->arguments = NULL;
     p->n_arguments = 0;
-    p->help = p->version = false;
+    p->help = p->version = p->manual = false;
     if ((st = read_defaults(p, err)) != SOTTO_OK) return st;
     if (!(p->arguments = calloc(argc > 0 ? (size_t)argc : 1, sizeof *p->arguments)))
         return options_fail(err, SOTTO_ENOMEM, "out of memory: arguments of %s", p->name);
@@ -454,16 +460,33 @@ sotto_status options_read(options_program *p, int argc, char **argv, sotto_error
     return p->help || p->version ? SOTTO_OK : read_environment(p, err);
 }
 
+static void (*visitor)(const options_program *program, void *user);
+static void *visitor_user;
+
+void options_visit(void (*visit)(const options_program *program, void *user), void *user)
+{
+    visitor = visit;
+    visitor_user = user;
+}
+
+bool options_visiting(void) { return visitor != NULL; }
+
 int options_main(options_program *p, int argc, char **argv)
 {
     sotto_error err;
+    if (visitor) {
+        visitor(p, visitor_user);
+        return 0;
+    }
     if (options_read(p, argc, argv, &err) != SOTTO_OK) {
         fprintf(stderr, "%s: %s\nTry '%s --help'.\n", p->name, err.message, p->name);
         options_free(p);
         return 2;
     }
     if (!p->help && !p->version) return -1;
-    if (p->help)
+    if (p->manual)
+        manual_write_program(stdout, p);
+    else if (p->help)
         options_print_help(p, stdout);
     else
         options_print_version(p, stdout);

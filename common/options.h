@@ -132,6 +132,7 @@ typedef struct options_program {
     const char **arguments;
     size_t n_arguments;
     bool help, version; /* --help, -h; --version were given */
+    bool manual;        /* --help=man was given: the manual page in man(7) */
 } options_program;
 
 /* Defaults, environment, command line, in this order. argv[0] is skipped. On failure `err` holds a sentence for people,
@@ -146,6 +147,11 @@ int options_main(options_program *program, int argc, char **argv);
  * outlive the options. A weaker origin never overwrites a stronger one (SOTTO_OK, nothing changed). */
 sotto_status options_set(options_program *program, option_origin origin, const char *name, const char *value,
                          sotto_error *err);
+
+/* From here on options_main only hands its program to `visit` and returns 0: for what is made of the tables of all
+ * commands, each of which is called for that. NULL: as before. */
+void options_visit(void (*visit)(const options_program *program, void *user), void *user);
+bool options_visiting(void);
 
 option_origin options_origin(const options_program *program, const char *name);
 
