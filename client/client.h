@@ -50,6 +50,9 @@ extern const size_t client_command_count;
 /* Hands every command's options, in the table's order, to `visit`; those of commands within commands too. */
 void commands_visit(void (*visit)(const options_program *program, void *user), void *user);
 
+/* Options from ~/.config/sotto/config.toml (settings.c), for options_read_file. */
+sotto_status settings_apply(options_program *program, sotto_error *err);
+
 int command_completions(int argc, char **argv);
 int command_manual(void); /* sotto(1) in man(7), to standard output */
 int command_transcribe(int argc, char **argv);

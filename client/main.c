@@ -38,7 +38,8 @@ static void print_usage(FILE *to)
           "  sotto transcribe -f srt,json -o subtitles/ *.m4a\n"
           "  sotto live --model base --srt talk.srt\n"
           "  curl -s https://example.org/talk.ogg | sotto transcribe -\n"
-          "\n'sotto COMMAND --help' lists the options of a command.\n",
+          "\n'sotto COMMAND --help' lists the options of a command. They can also be set in "
+          "~/.config/sotto/config.toml.\n",
           to);
 }
 
@@ -73,6 +74,7 @@ int main(int argc, char **argv)
         print_usage(stderr);
         return EXIT_USAGE;
     }
+    options_read_file(settings_apply);
     if (strcmp(argv[1], "--help=man") == 0) return command_manual();
     if (strcmp(argv[1], "--version") == 0) return command_version(argc, argv);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return command_help(1, argv);

@@ -45,6 +45,12 @@ int command_manual(void)
     }
     fputs(".SH OPTIONS\n", to);
     commands_visit(write_command, to);
+    fputs(".SH FILES\n.TP\n.I ~/.config/sotto/config.toml\n"
+          "Options that neither command line nor environment give, by their long names without the hyphens in front:\n"
+          "those before the first table for every command that has them, those of a table such as [transcribe] or\n"
+          "[study.run] for that command. $XDG_CONFIG_HOME is minded. For example:\n.PP\n.nf\n"
+          "server = \"http://127.0.0.1:8177\"\n[transcribe]\nformat = [\"txt\", \"srt\"]\njobs = 4\n.fi\n",
+          to);
     fputs(".SH ENVIRONMENT\nEvery option can also be set in the environment: \\fB\\-\\-some\\-name\\fR as "
           "\\fBSOTTO_SOME_NAME\\fR.\nThe command line wins.\n.SH SEE ALSO\n.BR sottod (8)\n",
           to);

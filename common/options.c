@@ -305,6 +305,12 @@ sotto_status options_set(options_program *program, option_origin origin, const c
     return set_found(&f, origin, name, value, err);
 }
 
+bool options_has(const options_program *program, const char *name)
+{
+    found f;
+    return find(program, name, strlen(name), 0, &f) && !f.negated;
+}
+
 option_origin options_origin(const options_program *program, const char *name)
 {
     found f;
@@ -433,6 +439,10 @@ static sotto_status read_letters(options_program *p, int argc, char **argv, int 
     return SOTTO_OK;
 }
 
+static sotto_status (*file_reader)(options_program *program, sotto_error *err);
+
+void options_read_file(sotto_status (*apply)(options_program *program, sotto_error *err)) { file_reader = apply; }
+
 sotto_status options_read(options_program *p, int argc, char **argv, sotto_error *err)
 {
     sotto_status st;
@@ -456,8 +466,10 @@ sotto_status options_read(options_program *p, int argc, char **argv, sotto_error
             return options_fail(err, SOTTO_EINVAL, "%s takes no arguments, but was given \"%s\"", p->name, argv[i]);
         }
     }
-    /* After the command line, whose values stay: --help must work whatever the environment holds. */
-    return p->help || p->version ? SOTTO_OK : read_environment(p, err);
+    /* After the command line, whose values stay: --help must work whatever file and environment hold. */
+    if (p->help || p->version) return SOTTO_OK;
+    if (file_reader && (st = file_reader(p, err)) != SOTTO_OK) return st;
+    return read_environment(p, err);
 }
 
 static void (*visitor)(const options_program *program, void *user);

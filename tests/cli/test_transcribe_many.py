@@ -28,6 +28,7 @@ class Scripted(http.server.ThreadingHTTPServer):
     def __init__(self, seconds: float = 0.0) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.seconds, self.sent, self.now, self.most, self.lock = seconds, [], 0, 0, threading.Lock()
+        self.fields: list[dict[str, str]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -51,6 +52,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         s = self.server
         with s.lock:
             s.sent.append(name)
+            fields = re.findall(rb'name="([\w\[\]]+)"\r\n\r\n(.*?)\r\n--', body, re.DOTALL)
+            s.fields.append({key.decode(): value.decode() for key, value in fields})
             s.now += 1
             s.most = max(s.most, s.now)
         # The first to come takes longest, so that order has to be restored.
