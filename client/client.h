@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The commands, and the parts of `sotto transcribe`: inputs in, an engine (daemon or this process) between, outputs
- * out. What `sotto live` is made of: live.h, mic.h, ring.h, feed.h, pcm.h, captioner.h, cues.h, captions.h. */
+ * out. What `sotto live` is made of: live.h, mic.h, ring.h, feed.h, pcm.h, captioner.h, cues.h, captions.h; of folders
+ * and several files at a time: inputs.h, jobs.h. */
 #ifndef SOTTO_CLIENT_CLIENT_H
 #define SOTTO_CLIENT_CLIENT_H
 
@@ -37,6 +38,23 @@ typedef struct work {
 
 /* ---- commands (main.c's table) -------------------------------------------------------------------------------- */
 
+typedef struct client_command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} client_command;
+
+extern const client_command client_commands[];
+extern const size_t client_command_count;
+
+/* Hands every command's options, in the table's order, to `visit`; those of commands within commands too. */
+void commands_visit(void (*visit)(const options_program *program, void *user), void *user);
+
+/* Options from ~/.config/sotto/config.toml (settings.c), for options_read_file. */
+sotto_status settings_apply(options_program *program, sotto_error *err);
+
+int command_completions(int argc, char **argv);
+int command_manual(void); /* sotto(1) in man(7), to standard output */
 int command_transcribe(int argc, char **argv);
 int command_live(int argc, char **argv);
 int command_devices(int argc, char **argv);
@@ -48,10 +66,14 @@ int command_study_smallest(int argc, char **argv);
 
 /* ---- interruption --------------------------------------------------------------------------------------------- */
 
-/* From here on, Ctrl-C sets the flag below and cancels the session named last; a second one ends the program. */
+enum { JOBS_MAX = 64 };
+
+/* From here on, Ctrl-C sets the flag below and cancels the session that each slot names; a second one ends the program.
+ */
 void interruption_catch(void);
 bool is_interrupted(void);
-void interruption_target(sotto_session *session); /* NULL = none */
+void interruption_target(sotto_session *session); /* in this thread's slot; NULL = none */
+void interruption_slot(size_t slot);              /* of this thread from here on, below JOBS_MAX; 0 otherwise */
 /* Sets the flag: for handlers of others. */
 void interruption_note(void);
 
@@ -67,12 +89,6 @@ typedef struct input {
 
 sotto_status input_open(input *in, const char *name, sotto_error *err);
 void input_close(input *in);
-
-/* Names of output files without their extension, one an input: the input's name without directory and extension; with
- * its extension where several inputs share that; with a number where even that is taken. "-" is "stdin". NULL when
- * memory ran out. */
-char **output_stems(const char *const *inputs, size_t n);
-void output_stems_free(char **stems, size_t n);
 
 /* "txt"; verbose_json and text have names of their own only when json or txt is asked for too. */
 const char *output_extension(const work *w, sotto_format format);
@@ -142,6 +158,8 @@ ssize_t remote_write(void *r, const void *bytes, size_t n, bool more);
 
 /* Opens the model in this process. */
 sotto_status local_open(local **out, const work *w, sotto_error *err);
+/* Another of the same model, to transcribe beside it; freed before it. */
+sotto_status local_join(local **out, const local *first, sotto_error *err);
 void local_free(local *l);
 sotto_status local_transcribe(local *l, const work *w, const char *path, const char *name, transcripts *out,
                               sotto_error *err);
@@ -183,6 +201,8 @@ void progress_begin(progress *p, const char *name);
 /* `done` of `total` seconds or bytes, called `what`; total 0 draws the seconds gone by. */
 void progress_draw(progress *p, const char *what, double done, double total);
 void progress_end(progress *p);
+/* Those begun from here on draw nothing. */
+void progress_silence(void);
 
 /* The report (JSON text) as a table for people. */
 void print_report(FILE *to, const char *name, const char *report);

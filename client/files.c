@@ -80,56 +80,7 @@ void input_close(input *in)
     *in = (input){.fd = -1};
 }
 
-/* ---- names of outputs ----------------------------------------------------------------------------------------- */
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
-static char *stem_of(const char *name, bool with_extension)
-{
-    if (strcmp(name, "-") == 0) return strdup("stdin");
-    const char *base = base_name(name), *dot = strrchr(base, '.');
-    return with_extension || !dot || dot == base ? strdup(base) : strndup(base, (size_t)(dot - base));
-}
-
-static bool is_taken(char **stems, size_t n, const char *stem)
-{
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(stems[i], stem) == 0) return true;
-    return false;
-}
-
-char **output_stems(const char *const *inputs, size_t n)
-{
-    char **short_names = calloc(n + 1, sizeof *short_names), **stems = calloc(n + 1, sizeof *stems);
-    bool ok = short_names && stems;
-    for (size_t i = 0; i < n && ok; i++) ok = (short_names[i] = stem_of(inputs[i], false)) != NULL;
-    for (size_t i = 0; i < n && ok; i++) {
-        bool shared =
-            is_taken(short_names, i, short_names[i]) || is_taken(short_names + i + 1, n - i - 1, short_names[i]);
-        char *name = stem_of(inputs[i], shared);
-        for (unsigned number = 2; name && is_taken(stems, i, name); number++) {
-            char *whole = stem_of(inputs[i], shared);
-            free(name);
-            if (!whole || asprintf(&name, "%s.%u", whole, number) < 0) name = NULL;
-            free(whole);
-        }
-        ok = (stems[i] = name) != NULL;
-    }
-    if (short_names) output_stems_free(short_names, n);
-    if (ok) return stems;
-    if (stems) output_stems_free(stems, n);
-    return NULL;
-}
-
-void output_stems_free(char **stems, size_t n)
-{
-    for (size_t i = 0; i < n; i++) free(stems[i]);
-    free(stems);
-}
+/* ---- writing -------------------------------------------------------------------------------------------------- */
 
 const char *output_extension(const work *w, sotto_format format)
 {
@@ -142,8 +93,6 @@ const char *output_extension(const work *w, sotto_format format)
     if (format == SOTTO_FORMAT_VERBOSE_JSON) return json ? "verbose.json" : "json";
     return sotto_format_name(format);
 }
-
-/* ---- writing -------------------------------------------------------------------------------------------------- */
 
 static bool write_all(int fd, const char *text)
 {

@@ -11,6 +11,7 @@ struct local {
     sotto_model *model;
     sotto_session *session;
     char *vad_path;
+    bool joined; /* the model is another's */
 };
 
 sotto_status local_open(local **out, const work *w, sotto_error *err)
@@ -36,11 +37,27 @@ sotto_status local_open(local **out, const work *w, sotto_error *err)
     return st;
 }
 
+sotto_status local_join(local **out, const local *first, sotto_error *err)
+{
+    local *l = calloc(1, sizeof *l);
+    sotto_status st = SOTTO_OK;
+    *out = NULL;
+    if (!l || (first->vad_path && !(l->vad_path = strdup(first->vad_path))))
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: engine");
+    if (l) l->joined = true, l->model = first->model;
+    if (st == SOTTO_OK) st = sotto_session_open(&l->session, l->model, err);
+    if (st == SOTTO_OK)
+        *out = l;
+    else
+        local_free(l);
+    return st;
+}
+
 void local_free(local *l)
 {
     if (!l) return;
     sotto_session_free(l->session);
-    sotto_model_free(l->model);
+    if (!l->joined) sotto_model_free(l->model);
     free(l->vad_path);
     free(l);
 }

@@ -209,6 +209,11 @@ static void print_usage(FILE *to)
 
 int command_study(int argc, char **argv)
 {
+    if (options_visiting()) {
+        for (size_t i = 0; i < COMMAND_COUNT; i++)
+            commands[i].run(1, (char *[]){(char *)(uintptr_t)commands[i].name, NULL});
+        return EXIT_FINE;
+    }
     for (size_t i = 0; argc > 1 && i < COMMAND_COUNT; i++)
         if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What people see on stderr: the progress line and the report as a table. */
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,10 +17,14 @@ double now_s(void)
 
 /* ---- progress ------------------------------------------------------------------------------------------------- */
 
+static atomic_bool silent;
+
+void progress_silence(void) { atomic_store(&silent, true); }
+
 void progress_begin(progress *p, const char *name)
 {
     const char *slash = strrchr(name, '/');
-    *p = (progress){.name = slash ? slash + 1 : name, .on = isatty(STDERR_FILENO) == 1, .began_s = now_s()};
+    *p = (progress){.name = slash ? slash + 1 : name, .on = isatty(STDERR_FILENO) == 1 && !atomic_load(&silent), .began_s = now_s()};
 }
 
 void progress_draw(progress *p, const char *what, double done, double total)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * sotto transcribe: files in, by a daemon or in this process, texts out; file by file. */
+ * sotto transcribe: files in, by a daemon or in this process, texts out; one file after the other, or several at a
+ * time. */
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -8,6 +9,8 @@
 #include <sys/stat.h>
 
 #include "client.h"
+#include "inputs.h"
+#include "jobs.h"
 
 static const option table[] = {
 #define SECTION OPTION_SECTION
@@ -20,7 +23,8 @@ static const option table[] = {
 /* ---- interruption --------------------------------------------------------------------------------------------- */
 
 static atomic_bool interrupted;
-static _Atomic(sotto_session *) target;
+static _Atomic(sotto_session *) targets[JOBS_MAX];
+static _Thread_local size_t own_slot;
 
 void interruption_note(void) { atomic_store(&interrupted, true); }
 
@@ -28,8 +32,10 @@ static void on_interrupt(int number)
 {
     (void)number;
     interruption_note();
-    sotto_session *session = atomic_load(&target);
-    if (session) sotto_session_cancel(session);
+    for (size_t i = 0; i < JOBS_MAX; i++) {
+        sotto_session *session = atomic_load(&targets[i]);
+        if (session) sotto_session_cancel(session);
+    }
 }
 
 void interruption_catch(void)
@@ -42,7 +48,9 @@ void interruption_catch(void)
 
 bool is_interrupted(void) { return atomic_load(&interrupted); }
 
-void interruption_target(sotto_session *session) { atomic_store(&target, session); }
+void interruption_target(sotto_session *session) { atomic_store(&targets[own_slot], session); }
+
+void interruption_slot(size_t slot) { own_slot = slot; }
 
 /* ---- texts ---------------------------------------------------------------------------------------------------- */
 
@@ -66,17 +74,19 @@ sotto_status transcripts_write(transcripts *t, const work *w, const sotto_result
     return SOTTO_OK;
 }
 
-static sotto_status deliver(const work *w, const transcripts *t, const char *stem, sotto_error *err)
+static sotto_status write_files(const work *w, const transcripts *t, const char *stem, sotto_error *err)
 {
-    const char *directory = w->options.directory;
-    for (size_t i = 0; i < w->n_formats; i++) {
-        sotto_status st = SOTTO_OK;
-        if (directory)
-            st = output_write_file(directory, stem, output_extension(w, w->formats[i]), t->texts[i], err);
-        else if (fputs(t->texts[i], stdout) == EOF || fflush(stdout) != 0)
-            st = options_fail(err, SOTTO_EIO, "standard output cannot be written: %s", strerror(errno));
-        if (st != SOTTO_OK) return st;
-    }
+    sotto_status st = output_make_folders(w->options.directory, stem, err);
+    for (size_t i = 0; i < w->n_formats && st == SOTTO_OK; i++)
+        st = output_write_file(w->options.directory, stem, output_extension(w, w->formats[i]), t->texts[i], err);
+    return st;
+}
+
+static sotto_status print_texts(const work *w, const transcripts *t, sotto_error *err)
+{
+    for (size_t i = 0; i < w->n_formats; i++)
+        if (fputs(t->texts[i], stdout) == EOF || fflush(stdout) != 0)
+            return options_fail(err, SOTTO_EIO, "standard output cannot be written: %s", strerror(errno));
     return SOTTO_OK;
 }
 
@@ -106,21 +116,11 @@ static void engine_close(engine *e)
     local_free(e->local);
 }
 
-static sotto_status transcribe_one(const engine *e, const work *w, const char *name, const char *stem, sotto_error *err)
+/* For another worker beside the one that has `first`. */
+static sotto_status engine_join(engine *e, const engine *first, const work *w, sotto_error *err)
 {
-    input in;
-    transcripts t = {0};
-    sotto_status st = input_open(&in, name, err);
-    if (st != SOTTO_OK) return st;
-    st = e->remote ? remote_transcribe(e->remote, w, in.path, name, &t, err)
-                   : local_transcribe(e->local, w, in.path, name, &t, err);
-    if (st == SOTTO_OK) st = deliver(w, &t, stem, err);
-    if (st == SOTTO_OK && t.report) print_report(stderr, name, t.report);
-    if (st == SOTTO_OK && w->options.report && !t.report)
-        fprintf(stderr, "sotto transcribe: the daemon sent no report for %s\n", name);
-    transcripts_free(&t);
-    input_close(&in);
-    return st;
+    *e = (engine){0};
+    return first->local ? local_join(&e->local, first->local, err) : engine_open(e, w, true, err);
 }
 
 static void complain(const char *name, const sotto_error *err)
@@ -131,35 +131,126 @@ static void complain(const char *name, const sotto_error *err)
         fprintf(stderr, "sotto transcribe: %s: %s\n", strcmp(name, "-") == 0 ? "standard input" : name, err->message);
 }
 
+/* ---- all files ------------------------------------------------------------------------------------------------ */
+
+typedef struct outcome {
+    transcripts texts;
+    sotto_status status;
+    sotto_error err;
+    bool left_out; /* its outputs were there */
+} outcome;
+
+typedef struct run {
+    const work *w;
+    const input_list *in;
+    char **stems;
+    outcome *outcomes;
+    engine engines[JOBS_MAX];
+    progress all;
+    size_t left_out;
+    int status;
+} run;
+
+static bool join_run(size_t worker, void *user)
+{
+    run *r = user;
+    sotto_error err;
+    interruption_slot(worker);
+    /* The others do the work of one that does not get an engine. */
+    return worker == 0 || engine_join(&r->engines[worker], &r->engines[0], r->w, &err) == SOTTO_OK;
+}
+
+static void transcribe_entry(size_t worker, size_t i, void *user)
+{
+    run *r = user;
+    const work *w = r->w;
+    const input_entry *entry = &r->in->entries[i];
+    const engine *e = &r->engines[worker];
+    outcome *o = &r->outcomes[i];
+    input in;
+    if (entry->trouble) {
+        o->status = options_fail(&o->err, SOTTO_EIO, "%s", entry->trouble);
+        return;
+    }
+    o->left_out = w->options.resume && outputs_are_there(w, entry->path, r->stems[i]);
+    if (o->left_out || (o->status = input_open(&in, entry->path, &o->err)) != SOTTO_OK) return;
+    o->status = e->remote ? remote_transcribe(e->remote, w, in.path, entry->path, &o->texts, &o->err)
+                          : local_transcribe(e->local, w, in.path, entry->path, &o->texts, &o->err);
+    input_close(&in);
+    if (o->status == SOTTO_OK && w->options.directory) o->status = write_files(w, &o->texts, r->stems[i], &o->err);
+}
+
+static void finish_entry(size_t i, void *user)
+{
+    run *r = user;
+    const work *w = r->w;
+    const char *name = r->in->entries[i].path;
+    outcome *o = &r->outcomes[i];
+    progress_end(&r->all);
+    if (o->left_out)
+        r->left_out++;
+    else if (o->status == SOTTO_OK && !w->options.directory)
+        o->status = print_texts(w, &o->texts, &o->err);
+    if (o->status == SOTTO_OK && o->texts.report) print_report(stderr, name, o->texts.report);
+    if (o->status == SOTTO_OK && w->options.report && !o->texts.report && !o->left_out)
+        fprintf(stderr, "sotto transcribe: the daemon sent no report for %s\n", name);
+    if (o->status != SOTTO_OK && !is_interrupted()) {
+        complain(name, &o->err);
+        r->status = EXIT_SOME_FAILED;
+    }
+    transcripts_free(&o->texts);
+    progress_draw(&r->all, "transcribing", (double)(i + 1), (double)r->in->n);
+}
+
+static sotto_status run_prepare(run *r, const char *const *names, size_t n, input_list *in, sotto_error *err)
+{
+    const char *directory = r->w->options.directory;
+    sotto_status st = inputs_expand(in, names, n, err);
+    if (st != SOTTO_OK) return st;
+    if (!(r->stems = output_stems(in)) || !(r->outcomes = calloc(in->n + 1, sizeof *r->outcomes)))
+        return options_fail(err, SOTTO_ENOMEM, "out of memory: names of outputs");
+    if (directory && mkdir(directory, 0777) != 0 && errno != EEXIST)
+        return options_fail(err, SOTTO_EIO, "the directory %s cannot be made: %s", directory, strerror(errno));
+    return SOTTO_OK;
+}
+
 static int transcribe_all(const work *w, bool server_named, const char *const *names, size_t n)
 {
-    engine e;
+    run r = {.w = w, .status = EXIT_FINE};
+    input_list in = {0};
     sotto_error err;
-    int status = EXIT_FINE;
-    char **stems = output_stems(names, n);
-    if (!stems) options_fail(&err, SOTTO_ENOMEM, "out of memory: names of outputs");
-    if (stems && w->options.directory && mkdir(w->options.directory, 0777) != 0 && errno != EEXIST) {
-        options_fail(&err, SOTTO_EIO, "the directory %s cannot be made: %s", w->options.directory, strerror(errno));
-        output_stems_free(stems, n);
-        stems = NULL;
-    }
-    if (!stems) {
+    sotto_status st = run_prepare(&r, names, n, &in, &err);
+    if (st == SOTTO_OK) st = engine_open(&r.engines[0], w, server_named, &err);
+    if (st != SOTTO_OK) {
         complain(NULL, &err);
-        return EXIT_SOME_FAILED;
+        r.status = EXIT_SOME_FAILED;
     }
-    if (engine_open(&e, w, server_named, &err) != SOTTO_OK) {
-        complain(NULL, &err);
-        status = EXIT_SOME_FAILED;
-    }
-    bool is_open = e.remote || e.local;
-    for (size_t i = 0; i < n && is_open && !is_interrupted(); i++)
-        if (transcribe_one(&e, w, names[i], stems[i], &err) != SOTTO_OK && !is_interrupted()) {
-            complain(names[i], &err);
-            status = EXIT_SOME_FAILED;
+    if (r.engines[0].remote || r.engines[0].local) {
+        const size_t wanted = (size_t)w->options.jobs;
+        r.in = &in;
+        if (wanted > 1) {
+            progress_begin(&r.all, "all recordings");
+            progress_silence();
         }
-    engine_close(&e);
-    output_stems_free(stems, n);
-    return is_interrupted() ? EXIT_INTERRUPTED : status;
+        jobs_run(&(jobs){.n = in.n,
+                         .workers = wanted < in.n ? wanted
+                                    : in.n        ? in.n
+                                                  : 1,
+                         .open = join_run,
+                         .run = transcribe_entry,
+                         .taken = finish_entry,
+                         .stopped = is_interrupted,
+                         .user = &r});
+        progress_end(&r.all);
+    }
+    if (r.left_out)
+        fprintf(stderr, "sotto transcribe: %zu of %zu recordings had their outputs already\n", r.left_out, in.n);
+    for (size_t i = JOBS_MAX; i-- > 0;) engine_close(&r.engines[i]);
+    for (size_t i = 0; r.outcomes && i < in.n; i++) transcripts_free(&r.outcomes[i].texts);
+    free(r.outcomes);
+    if (r.stems) output_stems_free(r.stems, in.n);
+    inputs_free(&in);
+    return is_interrupted() ? EXIT_INTERRUPTED : r.status;
 }
 
 /* ---- command -------------------------------------------------------------------------------------------------- */
@@ -192,10 +283,14 @@ int command_transcribe(int argc, char **argv)
     };
     options_program program = {
         .name = "sotto transcribe",
-        .usage = "[OPTION]… FILE…",
-        .about = "Turns recordings (wav, flac, ogg, opus, mp3, m4a, mp4, webm, …) into text. `-` is standard input.",
+        .usage = "[OPTION]… FILE|FOLDER…",
+        .about = "Turns recordings (wav, flac, ogg, opus, mp3, m4a, mp4, webm, …) into text. Of a folder, all "
+                 "recordings in\n"
+                 "it and below are taken. `-` is standard input.",
         .notes =
-            "Results go to standard output in the order of the files, or to DIR with -o. There, inputs that differ in\n"
+            "Results go to standard output in the order of the files, or to DIR with -o, where what was in a folder "
+            "below\n"
+            "the one that was named is in such a folder again. Inputs that differ in\n"
             "their extension only keep it (a.wav.txt, a.mp3.txt), and inputs of one name are numbered (a.wav.2.txt).\n"
             "Exit status: 0 all files done, 1 some file failed (the others are done), 2 wrong usage, 130 interrupted.",
         .groups = groups,
@@ -215,6 +310,8 @@ int command_transcribe(int argc, char **argv)
                           "--shrink and --server exclude one another: the daemon has its own --shrink");
     if (st == SOTTO_OK && w.options.local && server_named)
         st = options_fail(&err, SOTTO_EINVAL, "--local and --server exclude one another");
+    if (st == SOTTO_OK && w.options.resume && !w.options.directory)
+        st = options_fail(&err, SOTTO_EINVAL, "--resume needs --output-dir: it looks there for what is done");
     if (st != SOTTO_OK) {
         fprintf(stderr, "%s: %s\nTry '%s --help'.\n", program.name, err.message, program.name);
         status = EXIT_USAGE;

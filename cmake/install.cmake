@@ -42,3 +42,27 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/install/sotto-config-vers
   COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/install/sotto-config.cmake ${PROJECT_BINARY_DIR}/install/sotto-config-version.cmake
   DESTINATION ${cmake_dir})
+
+# Manual pages and completions come from the programs' own tables of options.
+if(NOT CMAKE_CROSSCOMPILING)
+  set(man_dir ${PROJECT_BINARY_DIR}/man)
+  set(sotto_pages)
+  function(sotto_page file target) # what `target ARGN` prints
+    add_custom_command(OUTPUT ${man_dir}/${file}
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${man_dir}
+      COMMAND ${target} ${ARGN} > ${man_dir}/${file}
+      DEPENDS ${target} VERBATIM)
+    set(sotto_pages ${sotto_pages} ${man_dir}/${file} PARENT_SCOPE)
+  endfunction()
+  sotto_page(sotto.1 sotto-cli --help=man)
+  sotto_page(sottod.8 sottod --help=man)
+  sotto_page(sotto.bash sotto-cli completions bash)
+  sotto_page(sotto.zsh sotto-cli completions zsh)
+  sotto_page(sotto.fish sotto-cli completions fish)
+  add_custom_target(sotto-pages ALL DEPENDS ${sotto_pages})
+  install(FILES ${man_dir}/sotto.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${man_dir}/sottod.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+  install(FILES ${man_dir}/sotto.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME sotto)
+  install(FILES ${man_dir}/sotto.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _sotto)
+  install(FILES ${man_dir}/sotto.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()

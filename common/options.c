@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manual.h"
+
 extern char **environ;
 
 enum { NAME_MAX_BYTES = 64, HELP_WIDTH = 100, HELP_COLUMN = 36 };
@@ -303,6 +305,12 @@ sotto_status options_set(options_program *program, option_origin origin, const c
     return set_found(&f, origin, name, value, err);
 }
 
+bool options_has(const options_program *program, const char *name)
+{
+    found f;
+    return find(program, name, strlen(name), 0, &f) && !f.negated;
+}
+
 option_origin options_origin(const options_program *program, const char *name)
 {
     found f;
@@ -373,6 +381,10 @@ static sotto_status read_long(options_program *p, int argc, char **argv, int *at
         p->help = true;
         return SOTTO_OK;
     }
+    if (strcmp(name, "help=man") == 0) {
+        p->help = p->manual = true;
+        return SOTTO_OK;
+    }
     if (!value && strcmp(name, "version") == 0) {
         p->version = true;
         return SOTTO_OK;
@@ -427,13 +439,17 @@ static sotto_status read_letters(options_program *p, int argc, char **argv, int 
     return SOTTO_OK;
 }
 
+static sotto_status (*file_reader)(options_program *program, sotto_error *err);
+
+void options_read_file(sotto_status (*apply)(options_program *program, sotto_error *err)) { file_reader = apply; }
+
 sotto_status options_read(options_program *p, int argc, char **argv, sotto_error *err)
 {
     sotto_status st;
     bool options_over = false;
     p->arguments = NULL;
     p->n_arguments = 0;
-    p->help = p->version = false;
+    p->help = p->version = p->manual = false;
     if ((st = read_defaults(p, err)) != SOTTO_OK) return st;
     if (!(p->arguments = calloc(argc > 0 ? (size_t)argc : 1, sizeof *p->arguments)))
         return options_fail(err, SOTTO_ENOMEM, "out of memory: arguments of %s", p->name);
@@ -450,20 +466,39 @@ sotto_status options_read(options_program *p, int argc, char **argv, sotto_error
             return options_fail(err, SOTTO_EINVAL, "%s takes no arguments, but was given \"%s\"", p->name, argv[i]);
         }
     }
-    /* After the command line, whose values stay: --help must work whatever the environment holds. */
-    return p->help || p->version ? SOTTO_OK : read_environment(p, err);
+    /* After the command line, whose values stay: --help must work whatever file and environment hold. */
+    if (p->help || p->version) return SOTTO_OK;
+    if (file_reader && (st = file_reader(p, err)) != SOTTO_OK) return st;
+    return read_environment(p, err);
 }
+
+static void (*visitor)(const options_program *program, void *user);
+static void *visitor_user;
+
+void options_visit(void (*visit)(const options_program *program, void *user), void *user)
+{
+    visitor = visit;
+    visitor_user = user;
+}
+
+bool options_visiting(void) { return visitor != NULL; }
 
 int options_main(options_program *p, int argc, char **argv)
 {
     sotto_error err;
+    if (visitor) {
+        visitor(p, visitor_user);
+        return 0;
+    }
     if (options_read(p, argc, argv, &err) != SOTTO_OK) {
         fprintf(stderr, "%s: %s\nTry '%s --help'.\n", p->name, err.message, p->name);
         options_free(p);
         return 2;
     }
     if (!p->help && !p->version) return -1;
-    if (p->help)
+    if (p->manual)
+        manual_write_program(stdout, p);
+    else if (p->help)
         options_print_help(p, stdout);
     else
         options_print_version(p, stdout);

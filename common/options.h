@@ -41,8 +41,8 @@
  *     … program.arguments[0 … program.n_arguments-1] are the positional ones …
  *     options_free(&program);
  *
- * Sources, later ones win: defaults, environment (SOTTO_<NAME>, '-' as '_'), command line. A configuration file would
- * be one more loop calling options_set(&program, OPTIONS_FROM_FILE, name, value, …) between defaults and environment.
+ * Sources, later ones win: defaults, a file where the program has one (options_read_file), environment (SOTTO_<NAME>,
+ * '-' as '_'), command line.
  *
  * Command line: --name value, --name=value, -l value, -lvalue; flags --name, --no-name, --name=yes|no, letters bundled;
  * `--` ends the options; `-` is a positional argument. A value that begins with '-' and is no number has to be written
@@ -132,9 +132,10 @@ typedef struct options_program {
     const char **arguments;
     size_t n_arguments;
     bool help, version; /* --help, -h; --version were given */
+    bool manual;        /* --help=man was given: the manual page in man(7) */
 } options_program;
 
-/* Defaults, environment, command line, in this order. argv[0] is skipped. On failure `err` holds a sentence for people,
+/* Defaults, file, environment, command line, in this order. argv[0] is skipped. On failure `err` holds a sentence for people,
  * with a hint where one is near. Free with options_free in any case. */
 sotto_status options_read(options_program *program, int argc, char **argv, sotto_error *err);
 
@@ -146,6 +147,16 @@ int options_main(options_program *program, int argc, char **argv);
  * outlive the options. A weaker origin never overwrites a stronger one (SOTTO_OK, nothing changed). */
 sotto_status options_set(options_program *program, option_origin origin, const char *name, const char *value,
                          sotto_error *err);
+
+/* From here on options_main only hands its program to `visit` and returns 0: for what is made of the tables of all
+ * commands, each of which is called for that. NULL: as before. */
+void options_visit(void (*visit)(const options_program *program, void *user), void *user);
+bool options_visiting(void);
+
+bool options_has(const options_program *program, const char *name);
+
+/* What options_read asks for options from a file, by options_set, before it looks at the environment; NULL: none. */
+void options_read_file(sotto_status (*apply)(options_program *program, sotto_error *err));
 
 option_origin options_origin(const options_program *program, const char *name);
 

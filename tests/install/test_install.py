@@ -68,6 +68,17 @@ class Install(unittest.TestCase):
         env = {**os.environ, "PKG_CONFIG_PATH": str(self.pc.parent)}
         return self.run_in("pkg-config", *arguments, "sotto", env=env).split()
 
+    def test_manual_pages_and_completions(self):
+        share = self.prefix / "share"
+        for file, begins in {
+            "man/man1/sotto.1": '.TH SOTTO 1 "',
+            "man/man8/sottod.8": '.TH SOTTOD 8 "',
+            "bash-completion/completions/sotto": "# bash completion of sotto",
+            "zsh/site-functions/_sotto": "#compdef sotto\n",
+            "fish/vendor_completions.d/sotto.fish": "# fish completion of sotto",
+        }.items():
+            self.assertIn(begins, (share / file).read_text(encoding="utf-8")[:200], file)
+
     def check_consumer(self, program, **kwargs):
         """The example reads a model and a recording: real ones where they are here, else it must say no and end."""
         model, audio = ROOT / "models" / "tiny.en", ROOT.parent / "shared" / "audio" / "jfk.flac"
