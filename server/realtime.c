@@ -323,7 +323,7 @@ static bool on_clear(realtime *r, const json_t *event, api_error *e)
 static const struct {
     const char *type;
     bool (*on)(realtime *r, const json_t *event, api_error *e);
-} events[] = {
+} handlers[] = {
     {"session.update", on_session_update},    {"transcription_session.update", on_beta_update},
     {"input_audio_buffer.append", on_append}, {"input_audio_buffer.commit", on_commit},
     {"input_audio_buffer.clear", on_clear},
@@ -335,8 +335,8 @@ static bool take_event(realtime *r, const json_t *event, api_error *e)
     if (!json_is_object(event))
         return api_error_set(e, 400, NULL, "invalid_json", "A message should be a JSON object: an event");
     if (!type) return api_error_set(e, 400, "type", "missing_required_parameter", "The event has no type");
-    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-        if (strcmp(events[i].type, type) == 0) return events[i].on(r, event, e);
+    for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
+        if (strcmp(handlers[i].type, type) == 0) return handlers[i].on(r, event, e);
     return api_error_set(e, 400, "type", "unknown_event", "There is no event \"%.60s\" in a transcription session",
                          type);
 }
