@@ -13,6 +13,7 @@ job *job_create(const char *id, const char *client)
     if (!j) return NULL;
     atomic_init(&j->refs, 1);
     atomic_init(&j->cancelled, false);
+    atomic_init(&j->late, false);
     snprintf(j->id, sizeof j->id, "%s", id);
     snprintf(j->client, sizeof j->client, "%s", client);
     j->client_fd = -1;

@@ -22,7 +22,8 @@ struct job {
     atomic_int refs;
     job_state state;               /* guarded by the queue's lock once pushed */
     atomic_bool cancelled;         /* asks a running job to end soon */
-    bool gone, late;               /* the client hung up; `deadline` is over: why it was cancelled. The queue's lock */
+    bool gone;                     /* the client hung up; guarded by the queue's lock */
+    atomic_bool late;              /* `deadline` is over */
     char id[72];                   /* of the request */
     char client[JOB_CLIENT_BYTES]; /* who shares the queue with others: a key's name or an address */
     size_t lane;                   /* queue.c's */

@@ -95,9 +95,9 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
     if (c->api_key_file && (st = keys_open(&s->keys, c->api_key_file, err)) != SOTTO_OK) return st;
     if ((st = open_listener(s, &is_local, err)) != SOTTO_OK) goto fail;
     if (!is_local && !s->keys && !c->insecure) {
-        st = options_fail(err, SOTTO_EINVAL,
-                          "%.100s reaches beyond this machine: say --api-key-file FILE, or --insecure to serve everyone",
-                          s->url);
+        st = options_fail(
+            err, SOTTO_EINVAL,
+            "%.100s reaches beyond this machine: say --api-key-file FILE, or --insecure to serve everyone", s->url);
         goto fail;
     }
     if (c->wyoming && (st = wyoming_listen(s, err)) != SOTTO_OK) goto fail;
