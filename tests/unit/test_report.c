@@ -168,7 +168,8 @@ static void counts_add_every_field(void **state)
     memset(&one, 0, sizeof one);
     one = make_counts();
     one.fallbacks = one.windows_skipped = one.encoder_positions = one.full_window_retries = 3;
-    one.draft_tokens_proposed = one.draft_tokens_accepted = one.parts = 5;
+    one.draft_tokens_proposed = one.draft_tokens_accepted = one.parts = one.gaps_decoded = one.gaps_left = 5;
+    one.speech_s = one.covered_s = 5;
     for (unsigned i = 0; i < SOTTO_PART_COUNT; i++) one.multiply_adds[i]++;
     for (unsigned i = 0; i < SOTTO_STAGE_COUNT; i++) one.stage_s[i] += 1;
     sotto_counts_add(&sum, &one);
