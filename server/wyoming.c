@@ -69,7 +69,7 @@ static void say(peer *p, const char *type, json_t *data)
 {
     size_t n;
     char *bytes = wyoming_write(type, data, &n);
-    if (p->out_at + p->out_n + n > p->out_capacity) {
+    if (!bytes || p->out_at + p->out_n + n > p->out_capacity) {
         size_t capacity = 2 * (p->out_n + n);
         char *grown = bytes ? malloc(capacity) : NULL;
         if (grown && p->out_n) memcpy(grown, p->out + p->out_at, p->out_n);

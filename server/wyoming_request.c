@@ -110,8 +110,10 @@ void wyoming_wav_head(const wyoming_format *f, uint32_t pcm_bytes, uint8_t out[W
     };
     uint8_t *to = out;
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        for (size_t b = 0; b < fields[i].bytes; b++)
-            *to++ = fields[i].tag ? (uint8_t)fields[i].tag[b] : (uint8_t)(fields[i].value >> 8 * b);
+        for (size_t b = 0; b < fields[i].bytes; b++) {
+            uint32_t bits = fields[i].tag ? (uint32_t)fields[i].tag[b] : fields[i].value >> 8 * b;
+            *to++ = (uint8_t)(bits & 0xff);
+        }
 }
 
 static bool spool_failed(const job *j, const sotto_error *err, api_error *e)
