@@ -104,7 +104,11 @@ sotto_status output_write_file(const char *directory, const char *stem, const ch
 typedef struct transcripts {
     char *texts[MAX_FORMATS];
     char *report;
+    char *told; /* what of texts[0] was printed while it was decoded, or NULL */
 } transcripts;
+
+/* Prints the next text of --stream to standard output, and remembers it. */
+sotto_status transcripts_tell(transcripts *t, const char *text, sotto_error *err);
 
 void transcripts_free(transcripts *t);
 

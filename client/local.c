@@ -62,11 +62,35 @@ void local_free(local *l)
     free(l);
 }
 
+/* What is seen of a run while it goes on. */
+typedef struct view {
+    progress bar;
+    transcripts *told; /* NULL without --stream */
+    sotto_status status;
+    sotto_error err;
+} view;
+
+/* A line for each segment, as the txt of the whole has them. */
+static sotto_status tell_segments(view *v, const sotto_progress *now)
+{
+    const sotto_result part = {.text = "", .segments = now->segments, .n_segments = now->n_segments};
+    char *lines = NULL;
+    sotto_status st = sotto_result_write(&part, NULL, SOTTO_FORMAT_TXT, NULL, &lines, &v->err);
+    if (st == SOTTO_OK) st = transcripts_tell(v->told, lines, &v->err);
+    sotto_string_free(lines);
+    return st;
+}
+
 /* Called after every window. A first Ctrl-C is also seen here. */
 static bool on_progress(const sotto_progress *now, void *user)
 {
-    progress_draw(user, "transcribing", now->done_s, now->total_s);
-    return !is_interrupted();
+    view *v = user;
+    progress_draw(&v->bar, "transcribing", now->done_s, now->total_s);
+    if (v->told && now->n_segments) {
+        progress_end(&v->bar);
+        v->status = tell_segments(v, now);
+    }
+    return v->status == SOTTO_OK && !is_interrupted();
 }
 
 sotto_status local_transcribe(local *l, const work *w, const char *path, const char *name, transcripts *out,
@@ -74,19 +98,23 @@ sotto_status local_transcribe(local *l, const work *w, const char *path, const c
 {
     sotto_options options = w->decode.options;
     const sotto_result *result;
-    progress p;
+    view v = {.told = w->options.stream ? out : NULL};
     const char *increment = w->decode.given[DECODE_temperature_increment];
     decode_options_settle(&options, increment && *increment);
     options.on_progress = on_progress;
-    options.user = &p;
+    options.user = &v;
     options.vad_path = l->vad_path;
-    progress_begin(&p, name);
-    progress_draw(&p, "reading", 0, 0);
+    progress_begin(&v.bar, name);
+    progress_draw(&v.bar, "reading", 0, 0);
     interruption_target(l->session);
     sotto_status st = is_interrupted() ? options_fail(err, SOTTO_ECANCELLED, "interrupted")
                                        : sotto_transcribe_file(l->session, path, &options, &result, err);
     interruption_target(NULL);
-    progress_end(&p);
+    progress_end(&v.bar);
+    if (v.status != SOTTO_OK) { /* which cancelled the run */
+        *err = v.err;
+        return v.status;
+    }
     if (st != SOTTO_OK) return st;
     if ((st = transcripts_write(out, w, result, l->model, err)) != SOTTO_OK || !w->options.report) return st;
     return sotto_report_write(l->model, &result->counts, result->touched_part_parameters, &out->report, err);

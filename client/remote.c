@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "client.h"
+#include "events.h"
 #include "websocket_key.h"
 
 enum { RETRIES = 5, RETRY_SECONDS_MAX = 60, REPLY_BYTES_MAX = 1 << 29 };
@@ -34,12 +35,18 @@ typedef struct reply {
     char message[CURL_ERROR_SIZE];
     progress *progress;
     bool too_large;
+    CURL *curl;
+    events *events; /* NULL, or who reads the body when it is a stream of events */
 } reply;
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *user)
 {
     reply *r = user;
+    const char *type = NULL;
     n *= size;
+    if (r->events && curl_easy_getinfo(r->curl, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type &&
+        strncasecmp(type, "text/event-stream", 17) == 0)
+        return events_feed(r->events, bytes, n) ? n : 0;
     if (r->n + n + 1 > REPLY_BYTES_MAX) {
         r->too_large = true;
         return 0;
@@ -86,7 +93,7 @@ static bool is_loopback(const char *url)
 static void prepare(remote *r, const char *url, reply *to)
 {
     free(to->body);
-    *to = (reply){.progress = to->progress};
+    *to = (reply){.progress = to->progress, .curl = r->curl, .events = to->events};
     curl_easy_reset(r->curl);
     curl_easy_setopt(r->curl, CURLOPT_URL, url);
     curl_easy_setopt(r->curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -281,11 +288,12 @@ static bool add_file(curl_mime *form, const char *path, const char *name)
 }
 
 /* The fields go before the file, so that a daemon can refuse them before it has read the file. */
-static bool fill_form(curl_mime *form, const remote *r, const work *w, sotto_format format, const char *path,
-                      const char *name)
+static bool fill_form(curl_mime *form, const remote *r, const work *w, sotto_format format, bool stream,
+                      const char *path, const char *name)
 {
     bool ok = add_field(form, "model", w->options.model ? w->options.model : r->model) &&
-              add_field(form, "response_format", sotto_format_name(format));
+              add_field(form, "response_format", sotto_format_name(format)) &&
+              (!stream || add_field(form, "stream", "true"));
     for (size_t i = 0; i < DECODE_OPTION_COUNT && ok; i++) {
         const char *value = w->decode.given[i];
         if (!value || !*value || i == DECODE_word_timestamps) continue;
@@ -315,7 +323,7 @@ static sotto_status post(remote *r, const work *w, sotto_format format, const ch
         w->decode.options.task == SOTTO_TASK_TRANSLATE ? "/v1/audio/translations" : "/v1/audio/transcriptions";
     for (int attempt = 0;; attempt++) {
         curl_mime *form = curl_mime_init(r->curl);
-        sotto_status st = form && fill_form(form, r, w, format, path, name)
+        sotto_status st = form && fill_form(form, r, w, format, re->events != NULL, path, name)
                               ? request(r, endpoint, form, 0, re, err)
                               : options_fail(err, SOTTO_EIO, "%s cannot be read, or memory ran out", name);
         curl_mime_free(form);
@@ -353,6 +361,76 @@ static sotto_status convert(const work *w, const reply *re, transcripts *out, so
     return st;
 }
 
+/* ---- text while it is decoded --------------------------------------------------------------------------------- */
+
+typedef struct telling {
+    transcripts *out;
+    progress *bar;
+    sotto_status status; /* of printing, or what an event said */
+    sotto_error err;
+    bool done;
+} telling;
+
+/* OpenAI's transcript.text.delta and transcript.text.done, and errors. */
+static bool on_event(const char *data, size_t n, void *user)
+{
+    telling *t = user;
+    json_t *event = json_loadb(data, n, 0, NULL); /* "[DONE]" is no event of ours */
+    const char *type = json_string_value(json_object_get(event, "type"));
+    const char *delta = json_string_value(json_object_get(event, "delta"));
+    const char *text = json_string_value(json_object_get(event, "text"));
+    const json_t *error = json_object_get(event, "error");
+    if (error || (type && strcmp(type, "error") == 0)) {
+        const char *message = json_string_value(json_object_get(error ? error : event, "message"));
+        t->status = options_fail(&t->err, SOTTO_EIO, "%.480s", message ? message : "the daemon gave up without a word");
+    } else if (type && delta && strcmp(type, "transcript.text.delta") == 0) {
+        if (!t->out->told) delta += strspn(delta, " \n");
+        progress_end(t->bar);
+        if (*delta) t->status = transcripts_tell(t->out, delta, &t->err);
+    } else if (type && text && strcmp(type, "transcript.text.done") == 0 && !t->done) {
+        t->done = true;
+        if (asprintf(&t->out->texts[0], "%s\n", text) < 0) {
+            t->out->texts[0] = NULL;
+            t->status = options_fail(&t->err, SOTTO_ENOMEM, "out of memory: text");
+        }
+    }
+    json_decref(event);
+    return t->status == SOTTO_OK;
+}
+
+/* The daemon takes no stream=true, and says so. */
+static bool is_without_events(const reply *re)
+{
+    json_t *document = re->status == 400 && re->body ? json_loadb(re->body, re->n, 0, NULL) : NULL;
+    const char *param = json_string_value(json_object_get(json_object_get(document, "error"), "param"));
+    const bool yes = param && strcmp(param, "stream") == 0;
+    json_decref(document);
+    return yes;
+}
+
+/* *without: nothing was printed, and the text is to be asked for as a whole. */
+static sotto_status stream(remote *r, const work *w, const char *path, const char *name, transcripts *out,
+                           bool *without, sotto_error *err)
+{
+    progress p;
+    telling t = {.out = out, .bar = &p};
+    events reader = {.on_event = on_event, .user = &t};
+    reply re = {.progress = &p, .events = &reader};
+    progress_begin(&p, name);
+    sotto_status st = post(r, w, SOTTO_FORMAT_JSON, path, name, &re, err);
+    progress_end(&p);
+    *without = st != SOTTO_OK && is_without_events(&re);
+    if (t.status != SOTTO_OK) {
+        *err = t.err;
+        st = t.status;
+    } else if (st == SOTTO_OK && !t.done) {
+        st = options_fail(err, SOTTO_EIO, "the daemon's answer ends in the middle of the text");
+    }
+    events_free(&reader);
+    free(re.body);
+    return st;
+}
+
 sotto_status remote_transcribe(remote *r, const work *w, const char *path, const char *name, transcripts *out,
                                sotto_error *err)
 {
@@ -361,6 +439,11 @@ sotto_status remote_transcribe(remote *r, const work *w, const char *path, const
     bool by_word =
         w->decode.options.word_timestamps && (w->formats[0] == SOTTO_FORMAT_SRT || w->formats[0] == SOTTO_FORMAT_VTT);
     bool as_is = w->n_formats == 1 && !w->options.report && !by_word;
+    bool without = true;
+    if (w->options.stream) {
+        sotto_status told = stream(r, w, path, name, out, &without, err);
+        if (!without) return told;
+    }
     progress_begin(&p, name);
     sotto_status st = post(r, w, as_is ? w->formats[0] : SOTTO_FORMAT_VERBOSE_JSON, path, name, &re, err);
     progress_end(&p);

@@ -58,6 +58,7 @@ void transcripts_free(transcripts *t)
 {
     for (size_t i = 0; i < MAX_FORMATS; i++) sotto_string_free(t->texts[i]);
     sotto_string_free(t->report);
+    free(t->told);
     *t = (transcripts){0};
 }
 
@@ -82,12 +83,44 @@ static sotto_status write_files(const work *w, const transcripts *t, const char 
     return st;
 }
 
+static sotto_status print_text(const char *text, sotto_error *err)
+{
+    if (fputs(text, stdout) != EOF && fflush(stdout) == 0) return SOTTO_OK;
+    return options_fail(err, SOTTO_EIO, "standard output cannot be written: %s", strerror(errno));
+}
+
+sotto_status transcripts_tell(transcripts *t, const char *text, sotto_error *err)
+{
+    const size_t before = t->told ? strlen(t->told) : 0, n = strlen(text);
+    char *told = realloc(t->told, before + n + 1);
+    if (!told) return options_fail(err, SOTTO_ENOMEM, "out of memory: text");
+    memcpy(told + before, text, n + 1);
+    t->told = told;
+    return print_text(text, err);
+}
+
+static void end_told_line(const transcripts *t)
+{
+    const size_t n = t->told ? strlen(t->told) : 0;
+    if (n && t->told[n - 1] != '\n' && fputs("\n", stdout) != EOF) fflush(stdout);
+}
+
+/* Of what was told while it was decoded the rest, or all again where the text came out otherwise. */
+static sotto_status print_rest(const transcripts *t, sotto_error *err)
+{
+    const size_t n = strlen(t->told);
+    if (strncmp(t->texts[0], t->told, n) == 0) return print_text(t->texts[0] + n, err);
+    fputs("sotto transcribe: what was printed has changed since; the whole text follows\n", stderr);
+    end_told_line(t);
+    return print_text(t->texts[0], err);
+}
+
 static sotto_status print_texts(const work *w, const transcripts *t, sotto_error *err)
 {
-    for (size_t i = 0; i < w->n_formats; i++)
-        if (fputs(t->texts[i], stdout) == EOF || fflush(stdout) != 0)
-            return options_fail(err, SOTTO_EIO, "standard output cannot be written: %s", strerror(errno));
-    return SOTTO_OK;
+    sotto_status st = SOTTO_OK;
+    if (t->told) return print_rest(t, err);
+    for (size_t i = 0; i < w->n_formats && st == SOTTO_OK; i++) st = print_text(t->texts[i], err);
+    return st;
 }
 
 /* ---- engine --------------------------------------------------------------------------------------------------- */
@@ -194,6 +227,7 @@ static void finish_entry(size_t i, void *user)
     if (o->status == SOTTO_OK && o->texts.report) print_report(stderr, name, o->texts.report);
     if (o->status == SOTTO_OK && w->options.report && !o->texts.report && !o->left_out)
         fprintf(stderr, "sotto transcribe: the daemon sent no report for %s\n", name);
+    if (o->status != SOTTO_OK) end_told_line(&o->texts);
     if (o->status != SOTTO_OK && !is_interrupted()) {
         complain(name, &o->err);
         r->status = EXIT_SOME_FAILED;
@@ -310,6 +344,11 @@ int command_transcribe(int argc, char **argv)
                           "--shrink and --server exclude one another: the daemon has its own --shrink");
     if (st == SOTTO_OK && w.options.local && server_named)
         st = options_fail(&err, SOTTO_EINVAL, "--local and --server exclude one another");
+    if (st == SOTTO_OK && w.options.stream &&
+        (w.options.directory || w.options.jobs > 1 || w.n_formats != 1 || w.formats[0] != SOTTO_FORMAT_TXT))
+        st = options_fail(&err, SOTTO_EINVAL,
+                          "--stream prints txt of one recording after the other: it excludes --output-dir, --jobs and "
+                          "other formats");
     if (st == SOTTO_OK && w.options.resume && !w.options.directory)
         st = options_fail(&err, SOTTO_EINVAL, "--resume needs --output-dir: it looks there for what is done");
     if (st != SOTTO_OK) {
