@@ -104,6 +104,8 @@ sotto_status local_transcribe(local *l, const work *w, const char *path, const c
     options.on_progress = on_progress;
     options.user = &v;
     options.vad_path = l->vad_path;
+    options.coverage = l->vad_path != NULL; /* as the daemon does */
+    options.early_segments = w->options.stream;
     progress_begin(&v.bar, name);
     progress_draw(&v.bar, "reading", 0, 0);
     interruption_target(l->session);

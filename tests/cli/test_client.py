@@ -166,7 +166,7 @@ class InProcess(Case):
             *("transcribe", "--local", "--word-timestamps", "--report", "-f", ",".join(FORMATS), "-o", self.dir, "-"),
             stdin=SPEECH.read_bytes(),
         )
-        self.check(done, 0, "GFLOP/s reached")
+        self.check(done, 0, "GOP/s reached")
         self.assertEqual(done.stdout, b"")
         names = {"txt", "text.txt", "json", "verbose.json", "srt", "vtt", "tsv"}
         self.assertEqual({p.name for p in self.dir.iterdir()}, {f"stdin.{n}" for n in names})
@@ -394,7 +394,7 @@ class WithDaemon(Case):
             *("transcribe", "--server", self.url, "-f", "srt", "--word-timestamps", "--report", "-"),
             stdin=SPEECH.read_bytes(),
         )
-        self.check(done, 0, "GFLOP/s reached")
+        self.check(done, 0, "GOP/s reached")
         cues = done.stdout.decode().strip().split("\n\n")
         self.assertEqual(words(" ".join(cue.split("\n")[2] for cue in cues)), SAID)
         self.assertEqual(len(cues), len(SAID.split()))

@@ -47,7 +47,7 @@ class Bash(unittest.TestCase):
         self.assertEqual(self.complete("sotto", "tr"), ["transcribe"])
         usage = re.findall(r"^  (\w+) ", sotto("help").stdout.decode().split("Examples")[0], re.MULTILINE)
         self.assertEqual(self.complete("sotto", ""), usage)
-        self.assertEqual(self.complete("sotto", "study", ""), ["run", "list", "report"])
+        self.assertEqual(self.complete("sotto", "study", ""), ["run", "list", "smallest", "report"])
         self.assertEqual(self.complete("sotto", "help", "li"), ["live"])
         self.assertEqual(self.complete("sotto", "completions", ""), ["bash", "zsh", "fish"])
 
