@@ -148,8 +148,8 @@ static void apply_columns(const uint16_t *column, size_t in, double *stretch, do
     gram->damping = SOTTO__DAMPING * sum / (double)in;
 }
 
-/* At a rate: columns from the inverse Gram matrix as damped for the inputs as they are, then the steps. *r is NULL
- * without gptq, and afterwards the factor for the inputs as the columns leave them. */
+/* At a rate: columns from the inverse Gram matrix as damped for the inputs as they are, then the steps, again where the
+ * first ones turn out to clip. *r is NULL without gptq, and afterwards the factor for the inputs as the columns leave them. */
 static sotto_status even_out(sotto__coded *c, sotto__weights_in *w, const sotto__coding *coding, double *stretch,
                              const bool *dead, double *r, sotto_error *err)
 {
@@ -159,6 +159,8 @@ static sotto_status even_out(sotto__coded *c, sotto__weights_in *w, const sotto_
     for (size_t i = 0; i < in; i++) stretch[i] = 1 / sotto__from_half(c->column[i]);
     for (size_t i = 0; r && i < in; i++)
         for (size_t j = i; j < in; j++) r[i * in + j] *= stretch[j];
+    const sotto_status st = sotto__find_steps(w, coding, dead, r, err);
+    if (st != SOTTO_OK || !sotto__widen_columns(c->column, w, stretch, r)) return st;
     return sotto__find_steps(w, coding, dead, r, err);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { SAMPLE = 256, TRIES = 8 }; /* rows that a step is found on, evenly spread */
+enum { WIDEST = 100 };            /* steps of the largest weight: a code has 127, some for what gptq adds */
 
 /* An entropy that is as good as the one asked for. */
 static const double near = 0.003;
@@ -26,6 +27,23 @@ uint16_t *sotto__even_columns(size_t in, const double *r, const double *cost)
         column[i] = sotto__to_half(fmin(fmax(factor, 1e-3), 1e3));
     }
     return column;
+}
+
+bool sotto__widen_columns(uint16_t *column, const sotto__weights_in *w, double *stretch, double *r)
+{
+    bool any = false;
+    for (size_t i = 0; i < w->in; i++) {
+        double most = 0;
+        for (size_t o = 0; o < w->out; o++)
+            most = fmax(most, fabs(sotto__weight_in(w, o, i)) / (w->rare && w->rare[o] ? w->rare_step : w->step));
+        if (!(most > WIDEST)) continue;
+        const double before = stretch[i];
+        column[i] = sotto__to_half(sotto__from_half(column[i]) * most / WIDEST);
+        stretch[i] = 1 / sotto__from_half(column[i]);
+        for (size_t j = 0; r && j <= i; j++) r[j * w->in + i] *= stretch[i] / before;
+        any = true;
+    }
+    return any;
 }
 
 double sotto__entropy(const sotto__coded *c, const uint8_t *rare)

@@ -172,8 +172,9 @@ def gptq(w, gram, bits, group, asymmetric, zeros_stay=True):
     return codes, scale, zero
 
 
-def at_a_rate(w, gram, flags, steps):
-    """codes, columns of w for steps[out]: columns make an error of a step cost the same in every input."""
+def at_a_rate(w, gram, flags, steps, widened=None):
+    """codes, columns of w for steps[out]: columns make an error of a step cost the same in every input. Those given in
+    `widened` (column by input) replace what that makes."""
     upper = None
     if "g" in flags:
         upper = np.linalg.cholesky(np.linalg.inv(damped(gram))).T
@@ -181,6 +182,8 @@ def at_a_rate(w, gram, flags, steps):
     else:
         column = np.ones(w.shape[1]) if gram is None else 1 / np.sqrt(np.diag(damped(gram)))
     column = half_all(column / np.exp(np.log(column).mean()))
+    for i, wider in (widened or {}).items():
+        column[i] = wider
     fixed = (w == 0) & ("c" not in flags)
     x = (w - half_all(w.mean(axis=0)) * ("c" in flags)) / column
     codes = np.empty(w.shape, int)
@@ -319,10 +322,34 @@ class Quantising(unittest.TestCase):
                     if rows.any():
                         self.assertEqual(len(set(steps[rows])), 1, f"{what}: one step")
                         self.assertAlmostEqual(entropy(got.codes[rows]), bits, delta=0.06, msg=what)
-                codes, column = at_a_rate(w, gram, flags, steps)
+                _, even = at_a_rate(w, gram, flags, steps)
+                widened = {i: got.column[i] for i in np.flatnonzero(got.column != even)}
+                for i, wider in widened.items():
+                    x = w[:, i] - half_all(w.mean(axis=0))[i] * ("c" in flags)
+                    self.assertGreater(wider, even[i], f"{what}: column {i}")
+                    self.assertTrue(80 < np.abs(x / steps / wider).max() < 125, f"{what}: column {i}")
+                codes, column = at_a_rate(w, gram, flags, steps, widened)
                 self.assertEqual(got.column.tolist(), column.tolist(), f"{what}: columns")
                 self.assertEqual(np.count_nonzero(got.codes != codes), 0, f"{what}: codes")
                 np.testing.assert_allclose(got.values, got.dequantised(), rtol=1e-6, atol=1e-6, err_msg=what)
+
+    def test_rates_with_an_input_far_larger_than_the_others(self):
+        for flags, given in (("r", True), ("rg", True), ("rgc", True)):
+            w, gram = layer(72, 500, 64)
+            large = np.where(np.arange(64) == 9, 3000, 1)
+            gram = (gram * np.outer(large, large)).astype(np.float32).astype(np.float64)
+            w[::50, 9] *= 8
+            got = Coded(w, gram, 3.5, 0, flags)
+            steps = got.scale[:, 0]
+            _, even = at_a_rate(w, gram, flags, steps)
+            self.assertGreater(got.column[9], 2 * even[9], f"{flags}: a wider column")
+            self.assertEqual(np.delete(got.column, 9).tolist(), np.delete(even, 9).tolist(), f"{flags}: columns")
+            most = np.abs(w[:, 9] - half_all(w.mean(axis=0))[9] * ("c" in flags)).max() / steps[0] / got.column[9]
+            self.assertTrue(80 < most < 125, f"{flags}: {most} steps")
+            self.assertAlmostEqual(entropy(got.codes), 3.5, delta=0.06, msg=flags)
+            codes, _ = at_a_rate(w, gram, flags, steps, {9: got.column[9]})
+            self.assertEqual(np.count_nonzero(got.codes != codes), 0, f"{flags}: codes")
+            self.assertFalse(np.isin(got.codes, (0, 255)).any(), f"{flags}: clipped")
 
     def test_a_rate_loses_less_than_groups_of_as_many_bits(self):
         w, gram = layer(71, 400, 96)
