@@ -177,6 +177,7 @@ typedef struct parsed_result {
     int32_t *tokens;
     sotto_word *words;
     size_t n_words;
+    sotto_span *uncovered;
 } parsed_result;
 
 sotto_status parsed_result_read(parsed_result *out, const json_t *document, sotto_error *err);

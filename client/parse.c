@@ -53,7 +53,9 @@ static void deal_words(parsed_result *p, const json_t *words)
 sotto_status parsed_result_read(parsed_result *p, const json_t *document, sotto_error *err)
 {
     const json_t *segments = json_object_get(document, "segments"), *words = json_object_get(document, "words");
+    const json_t *coverage = json_object_get(document, "coverage"), *uncovered = json_object_get(coverage, "uncovered");
     size_t n = json_array_size(segments), n_tokens = count_tokens(segments), used = 0;
+    const size_t n_uncovered = json_array_size(uncovered);
     *p = (parsed_result){.n_words = json_array_size(words)};
     if (!json_is_string(json_object_get(document, "text")) || !json_is_array(segments))
         return options_fail(err, SOTTO_EFORMAT,
@@ -61,7 +63,8 @@ sotto_status parsed_result_read(parsed_result *p, const json_t *document, sotto_
     p->segments = calloc(n + 1, sizeof *p->segments);
     p->tokens = calloc(n_tokens + 1, sizeof *p->tokens);
     p->words = calloc(p->n_words + 1, sizeof *p->words);
-    if (!p->segments || !p->tokens || !p->words) {
+    p->uncovered = calloc(n_uncovered + 1, sizeof *p->uncovered);
+    if (!p->segments || !p->tokens || !p->words || !p->uncovered) {
         parsed_result_free(p);
         return options_fail(err, SOTTO_ENOMEM, "out of memory: the daemon's reply");
     }
@@ -82,19 +85,30 @@ sotto_status parsed_result_read(parsed_result *p, const json_t *document, sotto_
         for (size_t t = 0; t < to->n_tokens; t++)
             p->tokens[used++] = (int32_t)json_integer_value(json_array_get(tokens, t));
     }
+    for (size_t i = 0; i < n_uncovered; i++) {
+        const json_t *span = json_array_get(uncovered, i);
+        p->uncovered[i] = (sotto_span){.start_s = number(span, "start"), .end_s = number(span, "end")};
+    }
     p->result = (sotto_result){.text = text(document, "text"),
                                .language = text(document, "language"),
                                .task = strcmp(text(document, "task"), "translate") == 0 ? SOTTO_TASK_TRANSLATE
                                                                                         : SOTTO_TASK_TRANSCRIBE,
                                .duration_s = number(document, "duration"),
                                .segments = p->segments,
-                               .n_segments = n};
+                               .n_segments = n,
+                               .coverage = {.known = json_is_object(coverage),
+                                            .speech_s = number(coverage, "speech_seconds"),
+                                            .covered_s = number(coverage, "covered_seconds"),
+                                            .gaps_decoded = (uint64_t)fmax(0, number(coverage, "gaps_decoded")),
+                                            .uncovered = p->uncovered,
+                                            .n_uncovered = n_uncovered}};
     deal_words(p, words);
     return SOTTO_OK;
 }
 
 void parsed_result_free(parsed_result *p)
 {
+    free(p->uncovered);
     free(p->segments);
     free(p->tokens);
     free(p->words);
