@@ -125,6 +125,9 @@ typedef struct remote_access {
     const char *ca_file; /* PEM; of the system otherwise */
 } remote_access;
 
+/* "http://user:pass@host" -> "http://host", what messages may tell. Freed with free; NULL: out of memory. */
+char *remote_without_credentials(const char *url);
+
 /* Asks `url` for /health. SOTTO_OK when a daemon answers there. *out is freed with remote_free. */
 sotto_status remote_open(remote **out, const char *url, const remote_access *access, sotto_error *err);
 void remote_free(remote *r);

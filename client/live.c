@@ -214,7 +214,9 @@ static sotto_status open_captioner(live *l, sotto_error *err)
     if (!o->local && !o->shrink) {
         sotto_status st = captioner_open_remote(&l->captioner, o, err);
         if (st == SOTTO_OK || l->server_named || st == SOTTO_ECANCELLED) return st;
-        snprintf(text, sizeof text, "no daemon answers at %.200s; captioning in this process", o->server);
+        char *shown = remote_without_credentials(o->server);
+        snprintf(text, sizeof text, "no daemon answers at %.200s; captioning in this process", shown ? shown : "?");
+        free(shown);
         tell(text, l);
     }
     return captioner_open_local(&l->captioner, o, err);

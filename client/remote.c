@@ -173,8 +173,7 @@ static char *first_model(remote *r)
     return model;
 }
 
-/* "http://user:pass@host" -> "http://host". */
-static char *without_credentials(const char *url)
+char *remote_without_credentials(const char *url)
 {
     const char *host = strstr(url, "://");
     char *shown = NULL;
@@ -230,7 +229,7 @@ sotto_status remote_open(remote **out, const char *url, const remote_access *acc
     }
     for (size_t n = strlen(r->url); n > 1 && r->url[n - 1] == '/'; n--) r->url[n - 1] = '\0';
     r->is_loopback = is_loopback(r->url);
-    if (!(r->shown = without_credentials(r->url))) {
+    if (!(r->shown = remote_without_credentials(r->url))) {
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: connection");
         goto fail;
     }

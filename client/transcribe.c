@@ -138,7 +138,9 @@ static sotto_status engine_open(engine *e, const work *w, bool server_named, sot
         const remote_access access = {.api_key = w->options.api_key, .ca_file = w->options.cacert};
         sotto_status st = remote_open(&e->remote, w->options.server, &access, err);
         if (st == SOTTO_OK || server_named || is_interrupted()) return st;
-        fprintf(stderr, "sotto transcribe: no daemon answers at %s; transcribing in this process\n", w->options.server);
+        char *shown = remote_without_credentials(w->options.server);
+        fprintf(stderr, "sotto transcribe: no daemon answers at %s; transcribing in this process\n", shown ? shown : "?");
+        free(shown);
     }
     return local_open(&e->local, w, err);
 }

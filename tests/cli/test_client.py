@@ -160,6 +160,13 @@ class InProcess(Case):
         self.assertEqual(len(lines), 1, lines)
         self.assertIn("no daemon answers at http://127.0.0.1:1", lines[0])
 
+    def test_notices_have_no_credentials(self) -> None:
+        done = sotto("transcribe", write_tone(self.dir / "a.wav"), SOTTO_SERVER="http://ann:secret@127.0.0.1:1")
+        self.check(done, 0, "no daemon answers at http://127.0.0.1:1; transcribing in this process")
+        heard = ("--from-file", self.dir / "a.wav", "--pace", "fast")
+        done = sotto("live", *heard, SOTTO_SERVER="http://ann:secret@127.0.0.1:1")
+        self.check(done, 0, "no daemon answers at http://127.0.0.1:1; captioning in this process")
+
     @needs_speech
     def test_standard_input_formats_and_report(self) -> None:
         done = sotto(
