@@ -51,6 +51,14 @@ static bool is_rounded(const json_t *tensor)
 
 static bool is_rounding(const char *method) { return strncmp(method, "int", 3) == 0 || strncmp(method, "f16", 3) == 0; }
 
+static bool rounds_any(const candidate *k)
+{
+    const json_t *tensor;
+    size_t i;
+    json_array_foreach(k->tensors, i, tensor) if (is_rounded(tensor)) return true;
+    return false;
+}
+
 static void find(candidates *all, const report_table *t, size_t whole, size_t set, bool *ok)
 {
     const report_data *d = t->d;
@@ -61,7 +69,7 @@ static void find(candidates *all, const report_table *t, size_t whole, size_t se
         k.tensors = json_object_get(k.of->shrink, "tensors");
         if (!json_array_size(k.tensors) || isnan(k.score->difference.value)) continue;
         if (!report_spec_single(k.of->spec, &k.method, &k.scope)) continue;
-        if (is_rounding(k.method)) {
+        if (is_rounding(k.method) && rounds_any(&k)) { /* f16 rounds nothing of a model of 16 bits */
             k.is_borne = k.score->difference.value <= margin + tolerance;
             all->items[all->n++] = k;
         } else {

@@ -192,6 +192,26 @@ class Page(unittest.TestCase):
             self.assertGreater(light[1], 600)
             self.assertEqual((page.errors, page.console), ([], []))
 
+    def test_the_one_in_the_source(self):
+        """The report that the repository holds: made of its database, and drawn to the end."""
+        folder, out = SOURCE / "study/results", self.out.parent / "again"
+        subprocess.run([BIN / "sotto", "study", "report", "--database", folder / "english.sqlite", "-o", out], check=True)
+        for name in ("index.html", "results.csv", "results.json"):
+            self.assertEqual((out / name).read_bytes(), (folder / name).read_bytes(), name)
+        for width in (380, 1280):
+            with self.subTest(width), Chromium() as page:
+                page.size(width, 900)
+                page.open((folder / "index.html").as_uri())
+                rows = json.loads((out / "results.json").read_text())["rows"]
+                page.wait_for("document.querySelectorAll('#all tbody tr').length > 0")
+                self.assertEqual(page.run("document.querySelectorAll('#all tbody tr').length"),
+                                 sum(r["set"] == page.run("chosen") for r in rows))
+                for section in page.run("[...document.querySelectorAll('section > div')].map(d => [d.id, d.childElementCount])"):
+                    self.assertGreater(section[1], 0, section)
+                self.assertLessEqual(page.run("document.documentElement.scrollWidth"), width)
+                self.assertEqual((page.errors, page.console), ([], []))
+                self.keep(page, f"source-{width}")
+
     def test_served(self):
         if not (MODELS / "tiny.en").exists():
             self.skipTest(f"model tiny.en is not in {MODELS}")
