@@ -53,6 +53,7 @@ typedef struct exchange {
     char *tail;
     struct MHD_PostProcessor *form; /* reads the multipart body */
     job *job;
+    jobs_draft *draft; /* the form's files become a job that lasts */
     live *live; /* is being opened while we are suspended, then waits for the end of the handshake */
     char accept[WEBSOCKET_ACCEPT_BYTES];
     realtime *realtime; /* opened, waits for the end of the handshake */
@@ -99,7 +100,7 @@ static void add_cors(exchange *x, struct MHD_Response *response)
     MHD_add_response_header(response, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
     if (!x->preflight) return;
     const char *asked = header(x, "Access-Control-Request-Headers");
-    MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST");
+    MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE");
     if (asked && cors_headers_are_sound(asked))
         MHD_add_response_header(response, "Access-Control-Allow-Headers", asked);
     MHD_add_response_header(response, "Access-Control-Max-Age", "600");
@@ -236,7 +237,7 @@ static void begin_post(exchange *x)
     uint64_t length;
     const char *type = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Type");
     queue_result room = queue_look(s->queue, x->client);
-    if (atomic_load(&s->draining) || room != QUEUE_OK) {
+    if (atomic_load(&s->draining) || (room != QUEUE_OK && !x->route->job)) {
         refuse_full(x, room);
         return;
     }
@@ -258,6 +259,7 @@ static void begin_post(exchange *x)
     }
     if ((x->job = job_create(x->id, x->client))) {
         x->job->form.dialect = x->route->dialect;
+        if (x->route->job && !(x->draft = jobs_draft_create(s->jobs, s->keys ? x->client : "", &e))) refuse(x, &e);
         return;
     }
     api_error_set(&e, 500, NULL, NULL, "out of memory");
@@ -291,7 +293,7 @@ static exchange *begin(http *h, struct MHD_Connection *connection, const char *m
     x->h = h;
     x->connection = connection;
     x->began = clock_now_s();
-    x->method = strcmp(method, "POST") == 0 ? "POST" : strcmp(method, "GET") == 0 ? "GET" : "other";
+    x->method = strcmp(method, "POST") == 0 ? "POST" : strcmp(method, "GET") == 0 ? "GET" : strcmp(method, "DELETE") == 0 ? "DELETE" : "other";
     choose_id(x);
     x->visitor = visitor_of(connection);
     x->origin = cors_allowed(&h->s->config->cors, header(x, "Origin"));
@@ -360,6 +362,8 @@ static enum MHD_Result on_form_part(void *cls, enum MHD_ValueKind kind, const ch
     if (!name) {
         api_error_set(&e, 400, NULL, NULL, "a part of the form has no name");
         refuse(x, &e);
+    } else if (strcmp(name, "file") == 0 && x->draft) {
+        if (!jobs_draft_file(x->draft, filename, offset, data, n, &e)) refuse(x, &e);
     } else if (strcmp(name, "file") == 0 && x->route->check) {
         take_file(x, filename, offset, data, n);
     } else if (!form_append(&x->job->form, name, offset, data, n, &e)) {
@@ -583,6 +587,16 @@ static bool submit(exchange *x)
         refuse(x, &e);
         return false;
     }
+    if (x->draft) {
+        char id[JOBS_ID_BYTES];
+        if (jobs_draft_commit(x->draft, &j->form, id, &e)) {
+            x->route->own(s, s->keys ? x->client : "", id, &x->reply);
+            x->has_reply = true;
+        } else {
+            refuse(x, &e);
+        }
+        return false;
+    }
     if (j->upload.fd < 0 || j->upload.size == 0) {
         api_error_set(&e, 400, "file", j->upload.fd < 0 ? "missing_required_parameter" : "invalid_file",
                       j->upload.fd < 0 ? "field \"file\" is missing: the recording to transcribe"
@@ -649,7 +663,10 @@ static enum MHD_Result finish(exchange *x)
     }
     if (!x->has_reply && takes_form(x->route) && submit(x)) return MHD_YES;
     if (!x->has_reply) {
-        x->route->answer(s, x->tail, &x->reply);
+        if (x->route->own)
+            x->route->own(s, s->keys ? x->client : "", x->tail, &x->reply);
+        else
+            x->route->answer(s, x->tail, &x->reply);
         x->has_reply = true;
     }
     return send_reply(x);
@@ -702,6 +719,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
         watch_wake(h->s->watch);
     }
     job_release(x->job);
+    jobs_draft_drop(x->draft);
     if (x->live) live_drop(x->live);
     if (x->realtime) realtime_drop(x->realtime);
     reply_free(&x->reply);

@@ -22,6 +22,7 @@ struct job {
     atomic_int refs;
     job_state state;               /* guarded by the queue's lock once pushed */
     atomic_bool cancelled;         /* asks a running job to end soon */
+    bool background;               /* nobody waits for it: after all others; set before the push */
     bool gone;                     /* the client hung up; guarded by the queue's lock */
     atomic_bool late;              /* `deadline` is over */
     char id[72];                   /* of the request */

@@ -26,11 +26,13 @@ struct lane {
 struct queue {
     pthread_mutex_t lock;
     size_t capacity, per_client, first, waiting, running, n_workers, n_lanes;
+    size_t background; /* of those waiting */
+    size_t n_ring;     /* room for `capacity` and as many of the background as there are workers */
     uint64_t turn;        /* pops so far */
     struct lane *lanes;   /* [n_lanes] */
-    struct pollfd *polls; /* [capacity + n_workers] */
+    struct pollfd *polls; /* [n_ring + n_workers] */
     bool closed;
-    job **ring;             /* [capacity] */
+    job **ring;             /* [n_ring] */
     struct worker *workers; /* [n_workers] */
 };
 
@@ -49,11 +51,12 @@ queue *queue_create(size_t capacity, size_t per_client, size_t workers)
     q->capacity = capacity;
     q->per_client = per_client;
     q->n_workers = workers;
-    q->n_lanes = capacity + workers + IDLE_LANES;
-    q->ring = calloc(capacity, sizeof *q->ring);
+    q->n_ring = capacity + workers;
+    q->n_lanes = q->n_ring + workers + IDLE_LANES;
+    q->ring = calloc(q->n_ring, sizeof *q->ring);
     q->workers = calloc(workers, sizeof *q->workers);
     q->lanes = calloc(q->n_lanes, sizeof *q->lanes);
-    q->polls = calloc(capacity + workers, sizeof *q->polls);
+    q->polls = calloc(q->n_ring + workers, sizeof *q->polls);
     if (!q->ring || !q->workers || !q->lanes || !q->polls) {
         free_arrays(q);
         free(q);
@@ -102,8 +105,11 @@ static size_t choose(const queue *q)
 {
     const struct lane *best = NULL;
     size_t chosen = 0;
+    const bool background = q->background == q->waiting; /* nobody waits for an answer */
     for (size_t i = 0; i < q->waiting; i++) {
-        const struct lane *l = &q->lanes[q->ring[(q->first + i) % q->capacity]->lane];
+        const job *j = q->ring[(q->first + i) % q->n_ring];
+        const struct lane *l = &q->lanes[j->lane];
+        if (j->background != background) continue;
         if (best && (l->running > best->running || (l->running == best->running && l->served >= best->served)))
             continue;
         best = l;
@@ -115,11 +121,12 @@ static size_t choose(const queue *q)
 /* Takes the job at that place out of the ring, keeping the order of the others. */
 static job *take_out(queue *q, size_t place)
 {
-    job *j = q->ring[(q->first + place) % q->capacity];
+    job *j = q->ring[(q->first + place) % q->n_ring];
     for (size_t i = place; i > 0; i--)
-        q->ring[(q->first + i) % q->capacity] = q->ring[(q->first + i - 1) % q->capacity];
-    q->first = (q->first + 1) % q->capacity;
+        q->ring[(q->first + i) % q->n_ring] = q->ring[(q->first + i - 1) % q->n_ring];
+    q->first = (q->first + 1) % q->n_ring;
     q->waiting--;
+    q->background -= j->background;
     q->lanes[j->lane].waiting--;
     return j;
 }
@@ -129,7 +136,7 @@ static queue_result look(const queue *q, const char *client)
     const struct lane *l = find_lane(q, client);
     return q->closed                                       ? QUEUE_CLOSED
            : l && l->waiting + l->running >= q->per_client ? QUEUE_CLIENT_FULL
-           : q->waiting == q->capacity                     ? QUEUE_FULL
+           : q->waiting - q->background >= q->capacity     ? QUEUE_FULL
                                                            : QUEUE_OK;
 }
 
@@ -156,14 +163,18 @@ static void wake_one(queue *q)
 queue_result queue_push(queue *q, job *j)
 {
     pthread_mutex_lock(&q->lock);
-    queue_result result = look(q, j->client);
+    queue_result result = !j->background                         ? look(q, j->client)
+                          : q->closed                            ? QUEUE_CLOSED
+                          : q->background + q->capacity < q->n_ring ? QUEUE_OK
+                                                                 : QUEUE_FULL;
     if (result == QUEUE_OK) {
         struct lane *l = take_lane(q, j->client);
         j->lane = (size_t)(l - q->lanes);
         l->waiting++;
+        q->background += j->background;
         j->state = JOB_QUEUED;
         j->queued_at = clock_now_s();
-        q->ring[(q->first + q->waiting++) % q->capacity] = job_hold(j);
+        q->ring[(q->first + q->waiting++) % q->n_ring] = job_hold(j);
         wake_one(q);
     }
     pthread_mutex_unlock(&q->lock);
@@ -231,11 +242,11 @@ static void look_at_jobs(queue *q)
     double now = clock_now_s();
     for (size_t i = 0; i < q->n_workers; i++)
         if (q->workers[i].running) poll_job(q, &asked, q->workers[i].running);
-    for (size_t i = 0; i < q->waiting; i++) poll_job(q, &asked, q->ring[(q->first + i) % q->capacity]);
+    for (size_t i = 0; i < q->waiting; i++) poll_job(q, &asked, q->ring[(q->first + i) % q->n_ring]);
     poll(q->polls, asked, 0); /* where it fails, revents are 0 */
     for (size_t i = 0; i < q->n_workers; i++)
         if (q->workers[i].running) note(q, &n, q->workers[i].running, now);
-    for (size_t i = 0; i < q->waiting; i++) note(q, &n, q->ring[(q->first + i) % q->capacity], now);
+    for (size_t i = 0; i < q->waiting; i++) note(q, &n, q->ring[(q->first + i) % q->n_ring], now);
 }
 
 /* Takes all waiting jobs, or those that nobody waits for any more, out of the ring, keeping order, and ends them.
@@ -245,14 +256,15 @@ static void remove_waiting(queue *q, bool all)
     size_t kept = 0, n = q->waiting;
     job *ended = NULL;
     for (size_t i = 0; i < n; i++) {
-        job *j = q->ring[(q->first + i) % q->capacity];
-        if (all || j->gone || j->late) {
+        job *j = q->ring[(q->first + i) % q->n_ring];
+        if (all || j->gone || j->late || (j->background && atomic_load(&j->cancelled))) {
             j->state = JOB_CANCELLED;
+            q->background -= j->background;
             q->lanes[j->lane].waiting--;
             j->next_ended = ended;
             ended = j;
         } else {
-            q->ring[(q->first + kept++) % q->capacity] = j;
+            q->ring[(q->first + kept++) % q->n_ring] = j;
         }
     }
     q->waiting = kept;

@@ -4,7 +4,8 @@
  *
  * A free worker gets a job of the client that has the fewest running; of those, of the one that was served longest ago;
  * of a client's jobs the oldest. So many requests of one client make the others wait for one of them at most, and a
- * client that is alone has all workers. */
+ * client that is alone has all workers. Jobs of the background, which nobody waits for, come after all others; their
+ * owner pushes as many as may run. */
 #ifndef SOTTOD_QUEUE_H
 #define SOTTOD_QUEUE_H
 
@@ -20,7 +21,8 @@ queue *queue_create(size_t capacity, size_t per_client, size_t workers);
 /* Closed and empty by now. */
 void queue_free(queue *q);
 
-/* On QUEUE_OK the queue holds a reference of its own and on_done will be called once, from another thread. Never
+/* A job of the background is refused when as many of them wait as there are workers, and by no other bound.
+ * On QUEUE_OK the queue holds a reference of its own and on_done will be called once, from another thread. Never
  * blocks. */
 queue_result queue_push(queue *q, job *j);
 /* Would a push of that client be refused now? */

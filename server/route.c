@@ -8,6 +8,7 @@ static const route *const routes[] = {
     &route_transcriptions, &route_translations, &route_models,   &route_model, &route_health, &route_ready,
     &route_report,         &route_metrics,      &route_captions, &route_home,  &route_page,   &route_study,
     &route_inference,      &route_load,         &route_openapi,  &route_realtime,
+    &route_jobs_add,       &route_jobs_list,    &route_jobs_one, &route_jobs_delete,
 };
 
 static bool path_matches(const route *r, const char *path, const char **tail)
@@ -21,6 +22,7 @@ static bool path_matches(const route *r, const char *path, const char **tail)
 
 const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e)
 {
+    const route *other = NULL;
     *allow = NULL;
     *tail = "";
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
@@ -28,8 +30,14 @@ const route *route_find(const char *method, const char *path, const char **tail,
         bool get = strcmp(r->method, "GET") == 0;
         if (!path_matches(r, path, tail)) continue;
         if (strcmp(method, r->method) == 0 || (get && strcmp(method, "HEAD") == 0)) return r;
-        *allow = get ? "GET, HEAD" : r->method;
-        api_error_set(e, 405, NULL, "method_not_allowed", "%s does not take %.20s; use %s", r->path, method, r->method);
+        other = r; /* another method of the path may come */
+    }
+    if (other) {
+        *allow = other->allow                         ? other->allow
+                 : strcmp(other->method, "GET") == 0 ? "GET, HEAD"
+                                                     : other->method;
+        api_error_set(e, 405, NULL, "method_not_allowed", "%s does not take %.20s; use %s", other->path, method,
+                      other->allow ? other->allow : other->method);
         return NULL;
     }
     api_error_set(e, 404, NULL, "unknown_url", "Unknown request URL: %.20s %.200s", method, path);

@@ -11,12 +11,17 @@ typedef struct query_pair {
 } query_pair;
 
 typedef struct route {
-    const char *method; /* "GET" (HEAD is answered too) or "POST" */
+    const char *method; /* "GET" (HEAD is answered too), "POST" or "DELETE" */
     const char *path;
     bool open; /* to everyone, without an API key */
     bool tail; /* `path` is the beginning, what follows (not empty) is handed on */
     /* GET: answers at once, on the HTTP thread. */
     void (*answer)(server *s, const char *tail, reply *out);
+    /* GET, DELETE: the same, of what belongs to a client. */
+    void (*own)(server *s, const char *client, const char *tail, reply *out);
+    /* POST: the files of the form become a job; `check` sees its fields. */
+    bool job;
+    const char *allow; /* methods of the path, where it has several; static */
     /* POST: a multipart form with a file has arrived; turns its fields into options, or says what is wrong. */
     bool (*check)(server *s, form *f, api_error *e);
     /* POST: a multipart form without a file, answered at once on the HTTP thread. */
@@ -31,7 +36,7 @@ typedef struct route {
 
 extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report,
     route_captions, route_home, route_page, route_study, route_metrics, route_ready, route_inference, route_load,
-    route_openapi, route_realtime;
+    route_openapi, route_realtime, route_jobs_add, route_jobs_list, route_jobs_one, route_jobs_delete;
 
 /* NULL with *e (404, or 405 and *allow) when there is none. */
 const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e);

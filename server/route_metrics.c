@@ -98,6 +98,21 @@ static void write_work(FILE *to, const server *s, const engine_totals *t)
         sample(to, s, "sotto_stage_seconds_total", "stage", sotto_stage_name((sotto_stage)i), t->sum.stage_s[i]);
 }
 
+/* Recordings of durable jobs; nothing where there are none. */
+static void write_stored(FILE *to, server *s)
+{
+    size_t files[STORE_STATES];
+    api_error e;
+    if (!s->jobs || !store_count(jobs_store(s->jobs), NULL, files, &e)) return;
+    const size_t running = jobs_running(s->jobs, NULL);
+    begin(to, "sotto_job_recordings", "gauge", "Recordings of durable jobs that are kept.");
+    const double queued = files[STORE_QUEUED] > running ? (double)(files[STORE_QUEUED] - running) : 0;
+    sample(to, s, "sotto_job_recordings", "state", "queued", queued);
+    sample(to, s, "sotto_job_recordings", "state", "running", (double)running);
+    sample(to, s, "sotto_job_recordings", "state", "done", (double)files[STORE_DONE]);
+    sample(to, s, "sotto_job_recordings", "state", "failed", (double)files[STORE_FAILED]);
+}
+
 static void write_requests(FILE *to, server *s, const engine_totals *t)
 {
     uint64_t passes, steps;
@@ -110,6 +125,7 @@ static void write_requests(FILE *to, server *s, const engine_totals *t)
     sample(to, s, "sotto_jobs", "state", "running", (double)queue_running(s->queue));
     sample(to, s, "sotto_jobs", "state", "queued", (double)queue_waiting(s->queue));
     sample(to, s, "sotto_jobs", "state", "live", (double)lives_count(s->lives));
+    write_stored(to, s);
     const struct {
         const char *name, *help;
         double value;

@@ -119,6 +119,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: counts of requests");
         goto fail;
     }
+    if ((st = jobs_start(&s->jobs, s, err)) != SOTTO_OK) goto fail;
     if (c->wyoming && (st = wyoming_start(&s->wyoming, s, err)) != SOTTO_OK) goto fail;
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
     return SOTTO_OK;
@@ -168,6 +169,7 @@ void server_drain(server *s)
     lives_end(s->lives);
     realtimes_end(s->realtimes);
     wyoming_wake(s->wyoming);
+    jobs_drain(s->jobs);
 }
 
 size_t server_busy(const server *s) { return http_busy(s->http) + wyoming_busy(s->wyoming); }
@@ -177,6 +179,7 @@ size_t server_stop(server *s)
     size_t cut = s->http ? server_busy(s) : 0;
     atomic_store(&s->draining, true);
     /* The queue's watcher repeats the cancellation until the engine has ended. */
+    jobs_drain(s->jobs);
     if (s->queue) queue_close(s->queue, true);
     if (s->watch) watch_wake(s->watch);
     bool ended = lives_stop(s->lives);
@@ -191,6 +194,7 @@ size_t server_stop(server *s)
         http_stop(s->http); /* closes the listener */
     else if (s->listener >= 0)
         close(s->listener);
+    jobs_stop(s->jobs);
     watch_stop(s->watch);
     if (!ended) return cut; /* a thread still uses what follows, until the process ends */
     /* Last: routes and refusals read its totals, the watcher may cancel its sessions. */

@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "engine.h"
+#include "jobs.h"
 #include "keys.h"
 #include "live.h"
 #include "queue.h"
@@ -32,6 +33,7 @@ typedef struct server {
     realtimes *realtimes;
     watch *watch;
     traffic *traffic;
+    jobs *jobs; /* NULL without --state-dir */
     http *http;
     wyoming *wyoming; /* NULL unless --wyoming */
     int listener, wyoming_listener;

@@ -28,14 +28,20 @@ static int open_nameless(const char *dir)
 
 sotto_status upload_open(upload *u, const char *dir, const char *client_name, sotto_error *err)
 {
+    const int fd = open_nameless(dir);
+    if (fd < 0) return options_fail(err, SOTTO_EIO, "spool directory %s takes no file: %s", dir, strerror(errno));
+    upload_adopt(u, fd, client_name);
+    return SOTTO_OK;
+}
+
+void upload_adopt(upload *u, int fd, const char *client_name)
+{
     size_t n = 0;
-    u->fd = open_nameless(dir);
-    if (u->fd < 0) return options_fail(err, SOTTO_EIO, "spool directory %s takes no file: %s", dir, strerror(errno));
+    u->fd = fd;
     snprintf(u->path, sizeof u->path, "/proc/self/fd/%d", u->fd);
     for (const char *c = client_name ? client_name : ""; *c && n + 1 < sizeof u->name; c++)
         u->name[n++] = (char)(*c >= 32 && *c < 127 && *c != '"' ? *c : '_');
     u->name[n] = '\0';
-    return SOTTO_OK;
 }
 
 sotto_status upload_append(upload *u, const char *data, size_t n, sotto_error *err)

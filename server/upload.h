@@ -20,6 +20,8 @@ void upload_init(upload *u);
 /* `client_name` may be NULL. SOTTO_EIO names `dir`. */
 sotto_status upload_open(upload *u, const char *dir, const char *client_name, sotto_error *err);
 sotto_status upload_append(upload *u, const char *data, size_t n, sotto_error *err);
+/* Takes over `fd`, a recording that lies somewhere already. */
+void upload_adopt(upload *u, int fd, const char *client_name);
 void upload_close(upload *u);
 
 /* Puts the client's name for the file where `message` has its path. */

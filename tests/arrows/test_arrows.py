@@ -41,7 +41,7 @@ EXTRA = {
     ("src/model/encoder.c", "audio/features.h"): "frames of a window, its input's length",
 }
 
-# Header of a library -> the only file that includes it.
+# Header of a library -> the only file that includes it, or the only ones.
 ONLY = {
     r"cblas\.h": "src/nn/gemm.c",
     r"xxhash\.h": "src/model/cache.c",
@@ -54,7 +54,7 @@ ONLY = {
     r"nettle/.*": "common/websocket_key.c",
     r"portaudio\.h": "client/mic.c",
     r"curl/.*": "client/remote.c",
-    r"sqlite3\.h": "client/study/sql.c",
+    r"sqlite3\.h": ("client/study/sql.c", "server/jobs_store.c"),  # one of each program
 }
 
 LONGEST = 800  # lines; longer files are split along the path of the data
@@ -123,7 +123,7 @@ class Arrows(unittest.TestCase):
                     if not re.fullmatch(pattern, header):
                         continue
                     seen.add(pattern)
-                    if name != owner:
+                    if name != owner and name not in owner:
                         wrong.append(f"{name} includes <{header}>, which only {owner} may")
         wrong += [f"no file includes {pattern}, {ONLY[pattern]} should" for pattern in ONLY if pattern not in seen]
         self.assertFalse(wrong, "\n" + "\n".join(wrong))

@@ -33,6 +33,33 @@ static void never(void *user, size_t worker)
     fail();
 }
 
+static void test_background_comes_last(void **state)
+{
+    (void)state;
+    atomic_int told = 0;
+    queue *q = queue_create(1, 9, 1);
+    job *later = make("later", &told), *more = make("more", &told), *now = make("now", &told);
+    later->background = more->background = true;
+    assert_int_equal(queue_push(q, later), QUEUE_OK);
+    assert_int_equal(queue_push(q, more), QUEUE_FULL); /* as many as workers */
+    assert_int_equal(queue_push(q, now), QUEUE_OK);    /* and takes no place of a request's */
+    assert_ptr_equal(queue_pop(q, 0), now);
+    assert_int_equal(queue_push(q, more), QUEUE_FULL);
+    queue_finish(q, 0, true);
+    assert_ptr_equal(queue_pop(q, 0), later);
+    assert_int_equal(queue_push(q, more), QUEUE_OK);
+    atomic_store(&more->cancelled, true); /* one that waits ends at the next sweep */
+    assert_int_equal(queue_sweep(q, never, NULL), 1);
+    assert_int_equal(more->state, JOB_CANCELLED);
+    queue_finish(q, 0, true);
+    assert_int_equal(told, 3);
+    queue_close(q, false);
+    queue_free(q);
+    job_release(later);
+    job_release(more);
+    job_release(now);
+}
+
 static void test_order_and_bound(void **state)
 {
     (void)state;
@@ -451,6 +478,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_and_bound),
+        cmocka_unit_test(test_background_comes_last),
         cmocka_unit_test(test_close_lets_waiting_jobs_run),
         cmocka_unit_test(test_abort_ends_all),
         cmocka_unit_test(test_hang_ups),

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""Jobs that last: taken, worked off behind those who wait, owned, deleted, expired, and finished through SIGKILL with
+the texts of an undisturbed run; what a full disk, a read-only directory and a damaged database are told as.
+
+SOTTO_KILLS sets how often the daemon is killed; 2 by default."""
+
+import json
+import os
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import tempfile
+import time
+import unittest
+import uuid
+from pathlib import Path
+
+from daemon import BIN, MODELS, RECORDINGS, Daemon, need_model, quiet
+
+KILLS = int(os.environ.get("SOTTO_KILLS", "2"))
+WAIT_SECONDS = 300
+
+
+def form(files, fields=()):
+    boundary = uuid.uuid4().hex
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields
+    ]
+    for name, content in files:
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+        parts.append(head.encode() + content + b"\r\n")
+    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+def submit(d, files, fields=(), headers=None):
+    body, kind = form(files, [("temperature_inc", "0"), *fields])
+    return d.request("POST", "/v1/jobs", body, {"Content-Type": kind, **(headers or {})})
+
+
+def wait(d, job, headers=None):
+    end = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < end:
+        a = d.request("GET", f"/v1/jobs/{job}", headers=headers or {})
+        if a.status != 200 or a.json["state"] in ("done", "failed"):
+            return a.json
+        time.sleep(0.05)
+    raise AssertionError(f"{job} does not end: {a.json}")
+
+
+def state():
+    return tempfile.TemporaryDirectory(prefix="sottod-state-")
+
+
+def speech():
+    """Recordings with words where there are some, else noise: (name, bytes)."""
+    found = sorted(p for p in RECORDINGS.glob("*") if p.suffix in (".wav", ".flac") and p.stat().st_size < 3 << 20)
+    return [(p.name, p.read_bytes()) for p in found[:3]] or [("quiet.wav", quiet(5))]
+
+
+class Jobs(unittest.TestCase):
+    def test_a_job_from_start_to_end(self):
+        with state() as folder, Daemon("--state-dir", folder) as d:
+            a = submit(d, [("a.wav", quiet(1)), ("b.wav", quiet(2)), ("no.wav", b"no audio at all")])
+            self.assertEqual(a.status, 201, a.body)
+            job = a.json["id"]
+            self.assertRegex(job, r"^job_[0-9a-f]{32}$")
+            self.assertEqual(a.json["recordings"]["total"], 3)
+            done = wait(d, job)
+            self.assertEqual([f["state"] for f in done["data"]], ["done", "done", "failed"])
+            self.assertEqual([f["name"] for f in done["data"]], ["a.wav", "b.wav", "no.wav"])
+            self.assertEqual(done["data"][0]["result"]["text"], d.quick(quiet(1)).json["text"])
+            self.assertAlmostEqual(done["data"][1]["audio_seconds"], 2, 1)
+            self.assertIn("no.wav", done["data"][2]["error"]["message"])
+            self.assertEqual(done["expires"] - done["ended"], 168 * 3600)
+            self.assertEqual([j["id"] for j in d.get("/v1/jobs").json["data"]], [job])
+            self.assertEqual(list((Path(folder) / "audio").iterdir()), [], "recordings are kept until the answer only")
+            metrics = d.get("/metrics").body.decode()
+            self.assertRegex(metrics, r'sotto_job_recordings\{model="tiny.en",state="done"\} 2\n')
+            self.assertEqual(d.request("DELETE", f"/v1/jobs/{job}").json, {"id": job, "object": "job", "deleted": True})
+            self.assertEqual(d.get(f"/v1/jobs/{job}").status, 404)
+            self.assertEqual(d.request("DELETE", f"/v1/jobs/{job}").status, 404)
+            self.assertEqual(d.stop(), 0)
+
+    def test_what_is_wrong_is_said_and_leaves_nothing(self):
+        with state() as folder, Daemon("--state-dir", folder, "--job-files", "2") as d:
+            for files, fields, status, words in (
+                ([], [], 400, "missing"),
+                ([("empty.wav", b"")], [], 400, "empty.wav"),
+                ([("a.wav", quiet(1))], [("stream", "true")], 400, "stream"),
+                ([("a.wav", quiet(1))], [("beam_size", "many")], 400, "beam_size"),
+                ([("a.wav", quiet(1))], [("model", "none-such")], 404, "none-such"),
+                ([(f"{i}.wav", quiet(1)) for i in range(3)], [], 429, "2"),
+            ):
+                a = submit(d, files, fields)
+                self.assertEqual(a.status, status, a.body)
+                self.assertIn(words, a.error["message"])
+            self.assertEqual(d.get("/v1/jobs").json["data"], [])
+            self.assertEqual(list((Path(folder) / "audio").iterdir()), [])
+            a = d.request("DELETE", "/v1/jobs")
+            self.assertEqual((a.status, a.headers["Allow"]), (405, "GET, HEAD, POST"))
+            self.assertEqual(d.get("/v1/jobs/..%2f..%2fetc%2fpasswd").status, 404)
+
+    def test_without_a_state_directory(self):
+        with Daemon() as d:
+            for a in (submit(d, [("a.wav", quiet(1))]), d.get("/v1/jobs"), d.get("/v1/jobs/job_1")):
+                self.assertEqual((a.status, a.error["code"]), (503, "jobs_disabled"))
+
+    def test_jobs_belong_to_a_key(self):
+        with state() as folder:
+            keys = Path(folder) / "keys"
+            keys.write_text("sk-a a\nsk-b b\n")
+            a, b = ({"Authorization": f"Bearer sk-{k}"} for k in "ab")
+            with Daemon("--state-dir", folder, "--api-key-file", keys) as d:
+                job = submit(d, [("a.wav", quiet(1))], headers=a).json["id"]
+                self.assertEqual(d.request("GET", f"/v1/jobs/{job}").status, 401)
+                self.assertEqual(d.request("GET", f"/v1/jobs/{job}", headers=b).status, 404)
+                self.assertEqual(d.request("DELETE", f"/v1/jobs/{job}", headers=b).status, 404)
+                self.assertEqual(d.request("GET", "/v1/jobs", headers=b).json["data"], [])
+                self.assertEqual(wait(d, job, a)["state"], "done")
+
+    def test_who_waits_overtakes(self):
+        with state() as folder, Daemon("--state-dir", folder, "--slots", "1", "--threads", "1") as d:
+            job = submit(d, [(f"{i}.wav", quiet(20)) for i in range(40)]).json["id"]
+            self.assertEqual(d.quick(quiet(1)).status, 200)
+            left = d.get(f"/v1/jobs/{job}").json["recordings"]
+            self.assertGreater(left["queued"], 5, left)
+            self.assertEqual(d.request("DELETE", f"/v1/jobs/{job}").status, 200)
+            self.assertTrue(d.wait_for(lambda h: h["running"] == 0 and h["queued"] == 0, 60), "what runs is ended")
+            self.assertEqual(list((Path(folder) / "audio").iterdir()), [])
+
+    def test_answers_expire(self):
+        with state() as folder, Daemon("--state-dir", folder, "--job-ttl", "1s") as d:
+            job = submit(d, [("a.wav", quiet(1))]).json["id"]
+            end = time.monotonic() + 30
+            while d.get(f"/v1/jobs/{job}").status == 200 and time.monotonic() < end:
+                time.sleep(0.2)
+            self.assertEqual(d.get(f"/v1/jobs/{job}").status, 404)
+
+    def test_killed_at_any_moment(self):
+        files = speech()
+        with state() as folder, Daemon("--state-dir", folder) as d:
+            expected = {name: d.quick(content).json["text"] for name, content in files}
+            self.assertEqual(d.stop(), 0)
+        chance = random.Random(1)
+        for turn in range(KILLS):
+            with state() as folder:
+                jobs, kills = [], 0
+                with Daemon("--state-dir", folder) as d:
+                    for i in range(20):
+                        a = submit(d, [files[i % len(files)]])
+                        self.assertEqual(a.status, 201, a.body)
+                        jobs.append((a.json["id"], files[i % len(files)][0]))
+                    time.sleep(chance.uniform(0, 2))
+                    d.signal(signal.SIGKILL)
+                    d.process.wait()
+                with Daemon("--state-dir", folder) as d:
+                    time.sleep(chance.uniform(0, 0.5))
+                    d.signal(signal.SIGKILL)
+                    d.process.wait()
+                with Daemon("--state-dir", folder) as d:
+                    for job, name in jobs:
+                        done = wait(d, job)
+                        self.assertEqual(done["data"][0]["state"], "done", done)
+                        self.assertEqual(done["data"][0]["result"]["text"], expected[name], f"turn {turn}, {name}")
+                    self.assertEqual(len(d.get("/v1/jobs").json["data"]), 20)
+                    self.assertEqual(d.stop(), 0)
+
+    def test_sigterm_leaves_the_rest_for_later(self):
+        with state() as folder:
+            with Daemon("--state-dir", folder) as d:
+                job = submit(d, [(f"{i}.wav", quiet(5)) for i in range(20)]).json["id"]
+                self.assertEqual(d.stop(30), 0)
+            with Daemon("--state-dir", folder) as d:
+                self.assertEqual(wait(d, job)["recordings"]["done"], 20)
+
+
+class Faults(unittest.TestCase):
+    def refused(self, folder):
+        command = [BIN / "sottod", "--model", MODELS / "tiny.en", "--listen", "127.0.0.1:0", "--state-dir", folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        return done.stderr
+
+    def test_disk_full(self):
+        """As a bound on the size of files, which writes run into as they do into a full disk."""
+        with state() as folder, Daemon("--state-dir", folder) as d:
+            kept = submit(d, [("a.wav", quiet(1))]).json["id"]
+            self.assertEqual(wait(d, kept)["state"], "done")
+            resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, (64 << 10, resource.RLIM_INFINITY))
+            a = submit(d, [("big.wav", quiet(30))])
+            self.assertEqual((a.status, a.error["code"]), (507, "storage_full"), a.body)
+            self.assertEqual(list((Path(folder) / "audio").iterdir()), [])
+            self.assertEqual(d.get(f"/v1/jobs/{kept}").status, 200)
+            resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            self.assertEqual(wait(d, submit(d, [("big.wav", quiet(3))]).json["id"])["state"], "done")
+
+    def test_damaged_database(self):
+        with state() as folder:
+            database = Path(folder) / "jobs.sqlite"
+            database.write_bytes(b"no database " * 1000)
+            self.assertIn(f"{database} is damaged", self.refused(folder))
+            database.unlink()
+            with Daemon("--state-dir", folder) as d:
+                job = submit(d, [("a.wav", quiet(1))]).json["id"]
+                wait(d, job)
+                d.stop()
+            size = sqlite3.connect(database).execute("PRAGMA page_size").fetchone()[0]
+            with database.open("r+b") as f:
+                f.seek(size)
+                f.write(b"\xa5" * size)
+            self.assertIn(f"{database} is damaged", self.refused(folder))
+
+    def test_a_directory_in_use_or_none(self):
+        with state() as folder:
+            with Daemon("--state-dir", folder):
+                self.assertIn("in use by another sottod", self.refused(folder))
+            file = Path(folder) / "file"
+            file.write_text("")
+            self.assertIn(f"--state-dir {file} takes no file: Not a directory", self.refused(file))
+
+
+if __name__ == "__main__":
+    need_model("tiny.en")
+    unittest.main()
