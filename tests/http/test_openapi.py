@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 from daemon import SOURCE, Daemon, need_model
@@ -25,7 +26,9 @@ def c_strings(path, pattern):
 class OpenApi(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.d = Daemon()
+        state = tempfile.TemporaryDirectory(prefix="sottod-state-")
+        cls.addClassCleanup(state.cleanup)
+        cls.d = Daemon("--state-dir", state.name)
         cls.addClassCleanup(cls.d.finish)
         cls.document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
 
