@@ -160,7 +160,7 @@ bool form_is_text(const form_field *field)
 /* ---- timestamp_granularities ------------------------------------------------------------------------------------ */
 
 typedef struct granularities {
-    bool given, word, segment;
+    bool given, word; /* segments are told in any case */
 } granularities;
 
 static bool granularity_one(granularities *g, const char *text, size_t n, api_error *e)
@@ -170,9 +170,7 @@ static bool granularity_one(granularities *g, const char *text, size_t n, api_er
     g->given = true;
     if (n == 4 && strncmp(text, "word", n) == 0)
         g->word = true;
-    else if (n == 7 && strncmp(text, "segment", n) == 0)
-        g->segment = true;
-    else
+    else if (n != 7 || strncmp(text, "segment", n) != 0)
         return api_error_set(e, 400, "timestamp_granularities", "invalid_value",
                              "timestamp_granularities has \"%.*s\", but should be \"word\" or \"segment\"",
                              (int)(n < 100 ? n : 100), text);
@@ -363,7 +361,6 @@ bool form_finish(form *f, const form_facts *facts, api_error *e)
     f->options.keywords = (const char *const *)f->keywords;
     f->options.n_keywords = f->n_keywords;
     if (g.word) f->options.word_timestamps = true;
-    f->write.segments = g.segment || !g.word;
     f->write.words = g.word || (f->options.word_timestamps && f->format == SOTTO_FORMAT_VERBOSE_JSON);
     if (!isnan(f->options.hallucination_silence_threshold) && !f->options.word_timestamps)
         return api_error_set(e, 400, "hallucination_silence_threshold", "invalid_value",

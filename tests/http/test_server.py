@@ -263,6 +263,7 @@ class Formats(Shared):
         fields = [("response_format", "verbose_json"), ("timestamp_granularities[]", "word")]
         v = self.d.post(flac, fields=fields).json
         self.assertGreaterEqual(len(v["words"]), 20)
+        self.assertLessEqual(SEGMENT_KEYS, set(v["segments"][0]))
         self.assertLessEqual(v["words"][0]["start"], v["words"][-1]["end"])
 
     def test_one_cue_a_word(self):

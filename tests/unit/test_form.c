@@ -83,7 +83,7 @@ static void test_granularities(void **state)
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         ACCEPT(&english, names[i], "word", "response_format", "verbose_json");
-        assert_true(f.options.word_timestamps && f.write.words && !f.write.segments);
+        assert_true(f.options.word_timestamps && f.write.words && f.write.segments);
         form_free(&f);
         ACCEPT(&english, names[i], "segment", "response_format", "verbose_json");
         assert_true(!f.options.word_timestamps && !f.write.words && f.write.segments);
