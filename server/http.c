@@ -91,13 +91,15 @@ static const char *header(exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
+#define CORS_EXPOSED "X-Request-Id, Retry-After"
+
 static void add_cors(exchange *x, struct MHD_Response *response)
 {
     /* Answers differ by origin wherever there is a list, for caches. */
     if (x->h->s->config->cors.n > 0) MHD_add_response_header(response, "Vary", "Origin");
     if (!x->origin) return;
     MHD_add_response_header(response, "Access-Control-Allow-Origin", x->origin);
-    MHD_add_response_header(response, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+    MHD_add_response_header(response, "Access-Control-Expose-Headers", CORS_EXPOSED);
     if (!x->preflight) return;
     const char *asked = header(x, "Access-Control-Request-Headers");
     MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE");
@@ -157,13 +159,18 @@ static bool send_raw(exchange *x, const void *bytes, size_t n, bool more)
  * the reply is written straight to the socket, into whose send buffer it fits, and the connection ends. */
 static enum MHD_Result send_in_mid_body(exchange *x)
 {
-    char head[512], retry[48] = "";
+    char head[1024], cors[512] = "", retry[48] = "";
     const reply *r = &x->reply;
+    /* As add_cors() does; an origin that does not fit, which only "*" allows, cannot read the reply. */
+    int fits = snprintf(cors, sizeof cors, "%s%s%s%s%s", x->h->s->config->cors.n > 0 ? "Vary: Origin\r\n" : "",
+                        x->origin ? "Access-Control-Allow-Origin: " : "", x->origin ? x->origin : "",
+                        x->origin ? "\r\nAccess-Control-Expose-Headers: " CORS_EXPOSED : "", x->origin ? "\r\n" : "");
+    if (fits < 0 || (size_t)fits >= sizeof cors) *cors = 0;
     if (r->retry_after) snprintf(retry, sizeof retry, "Retry-After: %u\r\n", r->retry_after);
     int n = snprintf(head, sizeof head,
                      "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nX-Request-Id: %s\r\n"
-                     "%s%s%s%sConnection: close\r\n\r\n",
-                     r->status, MHD_get_reason_phrase_for(r->status), r->content_type, r->len, x->id, retry,
+                     "%s%s%s%s%sConnection: close\r\n\r\n",
+                     r->status, MHD_get_reason_phrase_for(r->status), r->content_type, r->len, x->id, cors, retry,
                      r->allow ? "Allow: " : "", r->allow ? r->allow : "", r->allow ? "\r\n" : "");
     x->status = r->status;
     x->linger = x->raw_sent = true;
@@ -546,6 +553,7 @@ static enum MHD_Result send_stream(exchange *x)
     MHD_add_response_header(response, "Content-Type", "text/event-stream; charset=utf-8");
     MHD_add_response_header(response, "Cache-Control", "no-cache");
     MHD_add_response_header(response, "X-Request-Id", x->id);
+    add_cors(x, response);
     x->status = 200;
     x->streaming = true;
     enum MHD_Result result = MHD_queue_response(x->connection, 200, response);

@@ -7,7 +7,7 @@ import time
 import unittest
 from pathlib import Path
 
-from daemon import Daemon, multipart, need_model, quiet
+from daemon import Answer, Daemon, multipart, need_model, quiet
 
 PATH = "/v1/audio/transcriptions"
 CLIP = quiet(1)
@@ -163,6 +163,23 @@ class Cors(unittest.TestCase):
                     self.assertIsNone(d.get("/health", Origin=stranger).headers["Access-Control-Allow-Origin"])
                     self.assertEqual(self.preflight(d, stranger).status, 401)
                 self.assertIsNone(d.get("/health").headers["Access-Control-Allow-Origin"])
+
+    def test_a_stream_and_a_refusal_within_the_body(self):
+        with Daemon("--threads", "1", "--cors-origin", self.PAGE, "--max-upload", "100K") as d:
+            a = d.post(CLIP, fields=[("stream", "true"), ("temperature_inc", "0")], headers={"Origin": self.PAGE})
+            self.assertEqual((a.status, a.headers["Access-Control-Allow-Origin"]), (200, self.PAGE))
+            self.assertIn(b"transcript.text.done", a.body)
+            with d.connection() as c:
+                for origin in self.PAGE, "https://evil.example":
+                    form, kind = multipart([], bytes(400_000))
+                    c.request("POST", PATH, iter([form]), {"Content-Type": kind, "Origin": origin}, encode_chunked=True)
+                    a = Answer(c.getresponse())
+                    self.assertEqual(a.status, 413)
+                    allowed = self.PAGE if origin == self.PAGE else None
+                    self.assertEqual(a.headers["Access-Control-Allow-Origin"], allowed)
+                    self.assertEqual(a.headers["Vary"], "Origin")
+                    self.assertEqual(bool(a.headers["Access-Control-Expose-Headers"]), bool(allowed))
+                    c.close()
 
     def test_all(self):
         with Daemon("--threads", "1", "--cors-origin", "*") as d:
