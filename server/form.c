@@ -106,7 +106,7 @@ static bool is_empty_begun(const form *f, const char *name)
     size_t n = base_length(name);
     size_t n_key = strlen(last ? last->key : "");
     return last && last->len == 0 && strlen(last->name) == n && strncmp(last->name, name, n) == 0 &&
-           (!n_key || strncmp(name + n + 1, last->key, n_key) == 0);
+           (!n_key || (name[n] && strncmp(name + n + 1, last->key, n_key) == 0));
 }
 
 bool form_append(form *f, const char *name, uint64_t offset, const char *data, size_t n, api_error *e)

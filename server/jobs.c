@@ -62,7 +62,7 @@ store *jobs_store(jobs *j) { return j->store; }
 
 bool jobs_none(api_error *e)
 {
-    return api_error_set(e, 503, NULL, "jobs_disabled",
+    return api_error_set(e, 501, NULL, "jobs_disabled",
                          "This server keeps no jobs: it was started without --state-dir");
 }
 

@@ -106,7 +106,7 @@ class Jobs(unittest.TestCase):
     def test_without_a_state_directory(self):
         with Daemon() as d:
             for a in (submit(d, [("a.wav", quiet(1))]), d.get("/v1/jobs"), d.get("/v1/jobs/job_1")):
-                self.assertEqual((a.status, a.error["code"]), (503, "jobs_disabled"))
+                self.assertEqual((a.status, a.error["code"]), (501, "jobs_disabled"))
 
     def test_jobs_belong_to_a_key(self):
         with state() as folder:

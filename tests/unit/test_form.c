@@ -222,6 +222,8 @@ static void test_chunking_strategy(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         REFUSE(&english, 400, "chunking_strategy", bad[i][0], bad[i][1]);
     REFUSE(&english, 400, "chunking_strategy", "chunking_strategy", "auto", "chunking_strategy[type]", "server_vad");
+    /* a name without a key after one with an empty value: nothing is read past its end */
+    ACCEPT(&english, "chunking_strategy[type]", "", "chunking_strategy", "auto");
 }
 
 static void test_keywords(void **state)
