@@ -224,6 +224,7 @@ static void test_chunking_strategy(void **state)
     REFUSE(&english, 400, "chunking_strategy", "chunking_strategy", "auto", "chunking_strategy[type]", "server_vad");
     /* a name without a key after one with an empty value: nothing is read past its end */
     ACCEPT(&english, "chunking_strategy[type]", "", "chunking_strategy", "auto");
+    form_free(&f);
 }
 
 static void test_keywords(void **state)
