@@ -17,11 +17,11 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: help deps test-deps build models transcribe serve test asan bench wer install clean test-docker test-isa
+.PHONY: help deps test-deps build models transcribe serve test asan fuzz bench wer install clean test-docker test-isa
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make build | deps | install [PREFIX=/usr/local] | asan | bench | wer | test-docker | test-isa | clean"
+	@echo "make build | deps | install [PREFIX=/usr/local] | asan | fuzz [SECONDS=60] | bench | wer | test-docker | test-isa | clean"
 
 deps:
 	@tools/deps build fetch
@@ -70,6 +70,13 @@ test: test-deps $(BUILD)/CMakeCache.txt
 # hearings on a terminal (sotto live), and what installs.
 asan:
 	@ASAN_OPTIONS=detect_leaks=1 $(MAKE) --no-print-directory test PRESET=asan TESTS="-R '^(unit-|http-server|http-captions$$|cli-client)'"
+
+# libFuzzer on every parser that meets bytes from outside, SECONDS each.
+SECONDS ?= 60
+fuzz: test-deps
+	@tools/deps fuzz
+	@$(MAKE) --no-print-directory build PRESET=fuzz
+	@tests/fuzz/run $(SECONDS)
 
 # The kernel tables of other machines: what `make test` runs of them, and an emulated Ice Lake, some minutes.
 test-isa: test-deps $(BUILD)/CMakeCache.txt

@@ -86,7 +86,7 @@ static void point(const sotto_model *m, const sotto__fields *fields)
 {
     for (size_t i = 0; i < fields->n; i++) {
         const sotto__field *f = &fields->items[i];
-        const unsigned char *data = m->arena + f->at;
+        const unsigned char *data = m->arena ? m->arena + f->at : NULL; /* NULL: all lies in the weight file */
         sotto__linear *l = f->linear;
         switch (f->form) {
         case SOTTO__FLOATS:

@@ -62,7 +62,7 @@ static sotto_status add_mapped(sotto__vocab *v, const byte_map *m, const char *t
     char *room; /* the mapping never lengthens */
     if (!sotto__add(v->bytes_len, n, &end) || !sotto__grow(&v->bytes, &v->bytes_cap, end, 1))
         return sotto__fail_nomem(err, "vocabulary");
-    room = v->bytes + v->bytes_len;
+    room = v->bytes ? v->bytes + v->bytes_len : NULL; /* NULL: an empty first token */
     while (at < n) {
         int32_t cp;
         at += sotto__utf8_next(text + at, n - at, &cp, NULL);
