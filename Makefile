@@ -17,11 +17,11 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: help deps test-deps build models transcribe serve test asan fuzz bench wer install clean test-docker test-isa
+.PHONY: help deps test-deps build models transcribe serve test asan fuzz bench wer install clean test-docker test-isa test-packages
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make build | deps | install [PREFIX=/usr/local] | asan | fuzz [SECONDS=60] | bench | wer | test-docker | test-isa | clean"
+	@echo "make build | deps | install [PREFIX=/usr/local] | asan | fuzz [SECONDS=60] | bench | wer | test-docker | test-isa | test-packages | clean"
 
 deps:
 	@tools/deps build fetch
@@ -106,6 +106,12 @@ install: build
 
 test-docker:
 	@tests/docker/run_steps
+
+# Debian packages, installed, tried and purged in a bare Debian 12.
+test-packages: build
+	@models/fetch tiny.en
+	@cd $(BUILD) && cpack -G DEB >cpack.log || { tail -20 cpack.log; exit 1; }
+	@tests/install/in_a_fresh_root $(BUILD) $${SOTTO_MODELS:-models}
 
 clean:
 	@rm -rf build .venv .cache

@@ -146,12 +146,12 @@ class Install(unittest.TestCase):
     def test_library_exports_the_public_functions_and_nothing_else(self):
         library = next(self.prefix.rglob("libsotto.so"))
         lines = self.run_in("nm", "-D", "--defined-only", library).splitlines()
-        exported = {line.split()[-1].split("@")[0] for line in lines}
+        exported = {line.split()[-1] for line in lines if line.split()[-2] != "A"}  # A: the version's own name
         header = (ROOT / "include" / "sotto.h").read_text(encoding="utf-8")
         header = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
         declared = set(re.findall(r"SOTTO_API[^;(]*?\b(sotto_\w+)\(", header))
         self.assertGreater(len(declared), 20)
-        self.assertEqual(exported, declared)
+        self.assertEqual(exported, {f"{name}@@SOTTO_0" for name in declared})
 
 
 if __name__ == "__main__":
