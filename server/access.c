@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
+
+#include "job.h"
 
 static const char key_protocol[] = "openai-insecure-api-key.";
 
@@ -79,6 +82,18 @@ void access_address(const struct sockaddr *a, char client[ACCESS_CLIENT_BYTES])
         inet_ntop(AF_INET6, &v6, client, ACCESS_CLIENT_BYTES - 3);
         strcat(client, "/64");
     }
+}
+
+void access_request_id(const char *given, char id[ACCESS_ID_BYTES])
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    uint64_t random = 0;
+    if (given && *given && strlen(given) < ACCESS_ID_BYTES && strspn(given, allowed) == strlen(given)) {
+        snprintf(id, ACCESS_ID_BYTES, "%s", given);
+        return;
+    }
+    if (getrandom(&random, sizeof random, 0) < 0) random = (uint64_t)(clock_now_s() * 1e9);
+    snprintf(id, ACCESS_ID_BYTES, "req_%016llx", (unsigned long long)random);
 }
 
 void access_protocol(const char *offered, char chosen[ACCESS_PROTOCOL_BYTES])

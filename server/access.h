@@ -9,7 +9,7 @@
 
 struct sockaddr;
 
-enum { ACCESS_CLIENT_BYTES = 64, ACCESS_PROTOCOL_BYTES = 64 };
+enum { ACCESS_CLIENT_BYTES = 64, ACCESS_PROTOCOL_BYTES = 64, ACCESS_ID_BYTES = 65 };
 
 /* Headers of the request; NULL where it has none. */
 typedef struct access_headers {
@@ -25,6 +25,10 @@ bool access_check(keys *k, const access_headers *h, char client[ACCESS_CLIENT_BY
 /* Whom an address stands for where there is no key: itself, of IPv6 its first 64 bits, which are what one subscriber
  * gets. NULL is fine. */
 void access_address(const struct sockaddr *a, char client[ACCESS_CLIENT_BYTES]);
+
+/* The name of a request: the client's own (NULL: none) when it is a harmless word of at most 64 bytes, else a random
+ * one. */
+void access_request_id(const char *given, char id[ACCESS_ID_BYTES]);
 
 /* The subprotocol to agree on: the first offered that is no key; "" when there is none. */
 void access_protocol(const char *offered, char chosen[ACCESS_PROTOCOL_BYTES]);

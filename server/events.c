@@ -100,6 +100,16 @@ void events_end(events *e, const char *text)
     unlock_and_wake(e);
 }
 
+void events_ping(events *e)
+{
+    static const char comment[] = ":\n\n";
+    pthread_mutex_lock(&e->lock);
+    if (!e->ended && e->at == e->len && append(e, comment, sizeof comment - 1))
+        unlock_and_wake(e);
+    else
+        pthread_mutex_unlock(&e->lock);
+}
+
 bool events_begun(events *e)
 {
     pthread_mutex_lock(&e->lock);

@@ -29,6 +29,8 @@ void events_free(events *e);
 bool events_add(events *e, json_t *data);
 /* The last of all, of a fixed text: "data: TEXT". Also wakes the reader for good; later calls do nothing. */
 void events_end(events *e, const char *text);
+/* A comment, where nothing else waits to be read: it keeps proxies from closing, and shows who left. */
+void events_ping(events *e);
 /* Is there, or was there, an event? */
 bool events_begun(events *e);
 

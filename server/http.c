@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,7 +43,7 @@ struct http {
 typedef struct exchange {
     http *h;
     struct MHD_Connection *connection;
-    char id[65];
+    char id[ACCESS_ID_BYTES];
     char client[ACCESS_CLIENT_BYTES]; /* whose key it is, else the address */
     const char *method;               /* static */
     const route *route;
@@ -72,8 +71,15 @@ typedef struct exchange {
     double began;
 } exchange;
 
-/* ---- replies ------------------------------------------------------------------------------------------------------
- */
+/* Where the events of a reply come from: a transcription's job, or, NULL, what `route` follows. */
+typedef struct outflow {
+    job *job;
+    const route *route;
+    server *s;
+    events *events;
+} outflow;
+
+/* ---- replies ---------------------------------------------------------------------------------------------------- */
 
 static void refuse(exchange *x, const api_error *e)
 {
@@ -90,8 +96,6 @@ static const char *header(exchange *x, const char *name)
 {
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
-
-#define CORS_EXPOSED "X-Request-Id, Retry-After"
 
 static void add_cors(exchange *x, struct MHD_Response *response)
 {
@@ -159,43 +163,19 @@ static bool send_raw(exchange *x, const void *bytes, size_t n, bool more)
  * the reply is written straight to the socket, into whose send buffer it fits, and the connection ends. */
 static enum MHD_Result send_in_mid_body(exchange *x)
 {
-    char head[1024], cors[512] = "", retry[48] = "";
+    char head[1024], cors[512];
     const reply *r = &x->reply;
-    /* As add_cors() does; an origin that does not fit, which only "*" allows, cannot read the reply. */
-    int fits = snprintf(cors, sizeof cors, "%s%s%s%s%s", x->h->s->config->cors.n > 0 ? "Vary: Origin\r\n" : "",
-                        x->origin ? "Access-Control-Allow-Origin: " : "", x->origin ? x->origin : "",
-                        x->origin ? "\r\nAccess-Control-Expose-Headers: " CORS_EXPOSED : "", x->origin ? "\r\n" : "");
-    if (fits < 0 || (size_t)fits >= sizeof cors) *cors = 0;
-    if (r->retry_after) snprintf(retry, sizeof retry, "Retry-After: %u\r\n", r->retry_after);
-    int n = snprintf(head, sizeof head,
-                     "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nX-Request-Id: %s\r\n"
-                     "%s%s%s%s%sConnection: close\r\n\r\n",
-                     r->status, MHD_get_reason_phrase_for(r->status), r->content_type, r->len, x->id, cors, retry,
-                     r->allow ? "Allow: " : "", r->allow ? r->allow : "", r->allow ? "\r\n" : "");
+    cors_head(&x->h->s->config->cors, x->origin, cors, sizeof cors);
+    const size_t n = reply_head(r, MHD_get_reason_phrase_for(r->status), x->id, cors, head, sizeof head);
     x->status = r->status;
     x->linger = x->raw_sent = true;
-    if (n > 0 && (size_t)n < sizeof head && r->body && send_raw(x, head, (size_t)n, true) &&
-        send_raw(x, r->body, r->len, false))
+    if (n > 0 && r->body && send_raw(x, head, n, true) && send_raw(x, r->body, r->len, false))
         return MHD_NO;
     x->linger = false;
     return MHD_NO;
 }
 
 /* ---- the head of a request -------------------------------------------------------------------------------------- */
-
-/* The client's own id when it is a harmless word, else a random one. */
-static void choose_id(exchange *x)
-{
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-    const char *given = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "X-Request-Id");
-    uint64_t random = 0;
-    if (given && *given && strlen(given) < sizeof x->id && strspn(given, allowed) == strlen(given)) {
-        snprintf(x->id, sizeof x->id, "%s", given);
-        return;
-    }
-    if (getrandom(&random, sizeof random, 0) < 0) random = (uint64_t)(clock_now_s() * 1e9);
-    snprintf(x->id, sizeof x->id, "req_%016llx", (unsigned long long)random);
-}
 
 /* Body length as announced; false for chunked bodies, whose length shows only at their end. */
 static bool announced_length(struct MHD_Connection *connection, uint64_t *length)
@@ -216,16 +196,7 @@ static void too_large(exchange *x, uint64_t bytes)
 static void refuse_full(exchange *x, queue_result why)
 {
     api_error e;
-    const server *s = x->h->s;
-    if (why == QUEUE_CLOSED || atomic_load(&s->draining))
-        api_error_set(&e, 503, NULL, "shutting_down", "The server is shutting down; try again");
-    else if (why == QUEUE_CLIENT_FULL)
-        api_error_set(&e, 429, NULL, "rate_limit_exceeded",
-                      "You have %zu transcriptions waiting or running, the most for one client; try again later",
-                      (size_t)s->config->per_client);
-    else
-        api_error_set(&e, 503, NULL, "queue_full", "The queue is full (%zu requests wait); try again later",
-                      (size_t)s->config->queue);
+    server_full(x->h->s, why, &e);
     refuse(x, &e);
 }
 
@@ -301,7 +272,7 @@ static exchange *begin(http *h, struct MHD_Connection *connection, const char *m
     x->connection = connection;
     x->began = clock_now_s();
     x->method = strcmp(method, "POST") == 0 ? "POST" : strcmp(method, "GET") == 0 ? "GET" : strcmp(method, "DELETE") == 0 ? "DELETE" : "other";
-    choose_id(x);
+    access_request_id(header(x, "X-Request-Id"), x->id);
     x->visitor = visitor_of(connection);
     x->origin = cors_allowed(&h->s->config->cors, header(x, "Origin"));
     x->preflight = x->origin && strcmp(method, "OPTIONS") == 0 && header(x, "Access-Control-Request-Method");
@@ -317,7 +288,7 @@ static exchange *begin(http *h, struct MHD_Connection *connection, const char *m
         x->reply.allow = allow;
     } else if (takes_form(x->route)) {
         begin_post(x);
-    } else if (!(x->tail = strdup(tail))) {
+    } else if (!(x->tail = route_tail(x->route, tail))) {
         api_error_set(&e, 500, NULL, NULL, "out of memory");
         refuse(x, &e);
     }
@@ -333,8 +304,7 @@ static bool should_read_first(const exchange *x)
            (length == 0 || !MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Expect"));
 }
 
-/* ---- the body -----------------------------------------------------------------------------------------------------
- */
+/* ---- the body --------------------------------------------------------------------------------------------------- */
 
 static void take_file(exchange *x, const char *filename, uint64_t offset, const char *data, size_t n)
 {
@@ -401,6 +371,11 @@ static enum MHD_Result receive(exchange *x, const char *data, size_t n)
 
 /* ---- WebSockets -------------------------------------------------------------------------------------------------- */
 
+static void suspend_connection(void *connection) { MHD_suspend_connection(connection); }
+
+/* On any thread: the event loop takes it from here. */
+static void resume_connection(void *connection) { MHD_resume_connection(connection); }
+
 /* On the live stream's thread. */
 static void on_live_over(void *user) { MHD_upgrade_action(user, MHD_UPGRADE_ACTION_CLOSE); }
 
@@ -444,9 +419,6 @@ static enum MHD_Result send_upgrade(exchange *x)
     return result;
 }
 
-/* On any thread: the event loop takes it from here. */
-static void on_live_open(void *user) { MHD_resume_connection(user); }
-
 static bool shake_hands(exchange *x, api_error *e)
 {
     const handshake h = {.upgrade = x->http11 && strcmp(x->method, "GET") == 0 ? header(x, "Upgrade") : NULL,
@@ -471,7 +443,7 @@ static bool open_live(exchange *x)
              shake_hands(x, &e)) {
         /* Suspended first: it may be open before live_open returns. */
         MHD_suspend_connection(x->connection);
-        x->live = live_open(x->h->s->lives, &asked, x->id, on_live_open, x->connection, &e);
+        x->live = live_open(x->h->s->lives, &asked, x->id, resume_connection, x->connection, &e);
         if (x->live) return true;
         refuse(x, &e);
         MHD_resume_connection(x->connection);
@@ -518,10 +490,6 @@ static void on_job_done(job *j, void *user)
     MHD_resume_connection(user);
 }
 
-static void suspend_connection(void *connection) { MHD_suspend_connection(connection); }
-
-static void resume_connection(void *connection) { MHD_resume_connection(connection); }
-
 /* On the engine's or the watching thread. The connection may be gone; then nobody sleeps. */
 static void on_stream_done(job *j, void *user)
 {
@@ -531,34 +499,67 @@ static void on_stream_done(job *j, void *user)
 
 static ssize_t read_events(void *cls, uint64_t offset, char *to, size_t n)
 {
-    job *j = cls;
+    const outflow *o = cls;
     bool over;
     (void)offset;
-    size_t got = events_take(j->events, to, n, &over);
+    size_t got = events_take(o->events, to, n, &over);
     return over ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)got;
 }
 
-static void release_job(void *cls) { job_release(cls); }
+static void end_outflow(const outflow *o)
+{
+    if (o->job) {
+        job_release(o->job);
+        return;
+    }
+    o->route->unfollow(o->s, o->events);
+    events_free(o->events);
+}
 
-/* The first event is there: from now on they go out as they come. */
-static enum MHD_Result send_stream(exchange *x)
+static void release_events(void *cls)
+{
+    end_outflow(cls);
+    free(cls);
+}
+
+/* The first event is there: from now on they go out as they come. `from` is ended with them, whatever happens. */
+static enum MHD_Result send_events(exchange *x, const outflow *from)
 {
     enum { BLOCK_BYTES = 4096 };
+    outflow *o = malloc(sizeof *o);
     struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_events, job_hold(x->job), release_job);
+        o ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_events, o, release_events) : NULL;
     if (!response) {
-        job_release(x->job);
+        end_outflow(from);
+        free(o);
         return MHD_NO;
     }
+    *o = *from;
     MHD_add_response_header(response, "Content-Type", "text/event-stream; charset=utf-8");
     MHD_add_response_header(response, "Cache-Control", "no-cache");
     MHD_add_response_header(response, "X-Request-Id", x->id);
     add_cors(x, response);
     x->status = 200;
-    x->streaming = true;
+    x->streaming = o->job;
     enum MHD_Result result = MHD_queue_response(x->connection, 200, response);
     MHD_destroy_response(response);
     return result;
+}
+
+/* The events of what belongs to the client and goes on without it. */
+static enum MHD_Result follow(exchange *x)
+{
+    const events_reader reader = {suspend_connection, resume_connection, x->connection};
+    server *s = x->h->s;
+    api_error e;
+    const outflow o = {.route = x->route, .s = s, .events = events_create(&reader)};
+    if (!o.events)
+        api_error_set(&e, 500, NULL, NULL, "out of memory");
+    else if (x->route->follow(s, s->keys ? x->client : "", x->tail, o.events, &e))
+        return send_events(x, &o);
+    events_free(o.events);
+    refuse(x, &e);
+    return send_reply(x);
 }
 
 /* The means to send events; false when memory ran out. */
@@ -655,7 +656,9 @@ static enum MHD_Result finish(exchange *x)
     if (x->live) return upgrade(x);
     if (x->route && x->route->live && !x->has_reply) return open_live(x) ? MHD_YES : send_reply(x);
     if (x->route && x->route->realtime && !x->has_reply) return upgrade_realtime(x);
-    if (x->submitted && !x->has_reply && x->job->events && events_begun(x->job->events)) return send_stream(x);
+    if (x->submitted && !x->has_reply && x->job->events && events_begun(x->job->events))
+        return send_events(x, &(outflow){.job = job_hold(x->job), .events = x->job->events});
+    if (x->route && x->route->follow && !x->has_reply) return follow(x);
     if (x->submitted && !x->has_reply) {
         if (x->job->reply.status == 0 && x->job->late) {
             refuse_late(x);
@@ -680,8 +683,7 @@ static enum MHD_Result finish(exchange *x)
     return send_reply(x);
 }
 
-/* ---- libmicrohttpd ------------------------------------------------------------------------------------------------
- */
+/* ---- libmicrohttpd ---------------------------------------------------------------------------------------------- */
 
 /* Called with the head of a request, with each piece of its body, at its end, and after a resume. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,

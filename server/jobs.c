@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The thread that feeds recordings of jobs to the queue, and what becomes of them (jobs.h). Locks: the store's before
- * ours, never the other way round. */
+ * The thread that feeds recordings of jobs to the queue, and what becomes of them (jobs.h). Locks: the followers' before
+ * the store's before ours, never the other way round. */
 #include "jobs.h"
 
 #include <dirent.h>
@@ -15,11 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "jobs_events.h"
+#include "jobs_view.h"
 #include "log.h"
 #include "route.h"
 
 static const double RETRY_S = 5; /* after the store failed */
-enum { TURN_S = 30 };            /* longest time between two looks at what expires */
+enum { TURN_S = 15 };            /* longest time between two looks at what expires, and two comments to followers */
 
 /* A recording under way. */
 typedef struct flight {
@@ -30,6 +32,7 @@ typedef struct flight {
     size_t number;
     char id[JOBS_ID_BYTES], owner[64];
     char *name, *fields;
+    uint64_t bytes;
     char *text; /* so far; NULL when there is none */
     size_t text_len;
     double done_s, total_s;
@@ -39,6 +42,7 @@ struct jobs {
     server *s;
     char directory[3072];
     store *store;
+    followers *followers;
     int lock_fd;
     size_t most; /* recordings in the queue or the engine */
     pthread_t thread;
@@ -89,6 +93,8 @@ void jobs_wake(jobs *j)
     pthread_mutex_unlock(&j->lock);
 }
 
+double jobs_ttl_s(const jobs *j) { return j->s->config->job_ttl; }
+
 size_t jobs_most_files(const jobs *j) { return (size_t)j->s->config->job_files; }
 
 /* ---- recordings under way ---------------------------------------------------------------------------------------- */
@@ -120,6 +126,36 @@ static void land(flight *f, bool retry)
     free_flight(f);
 }
 
+struct sight {
+    jobs *j;
+    json_t *view;
+    bool ended;
+};
+
+static void see_job(void *user, const store_job *row)
+{
+    struct sight *s = user;
+    s->view = jobs_view_job(s->j, row);
+    s->ended = row->ended > 0;
+}
+
+/* Tells of an answer that was stored just now. The followers' lock is held. */
+static void tell_answer(const flight *f, const store_file *file)
+{
+    jobs *j = f->j;
+    struct sight seen = {.j = j};
+    api_error e;
+    if (!followers_any(j->followers, f->id)) return;
+    followers_tell(j->followers, f->id, json_pack("{s:s, s:o}", "type", "job.recording.done", "recording",
+                                                  jobs_view_recording(j, file)));
+    if (!store_jobs(j->store, f->owner, f->id, see_job, &seen, &e) || !seen.ended) {
+        json_decref(seen.view);
+        return;
+    }
+    followers_tell(j->followers, f->id, json_pack("{s:s, s:o}", "type", "job.done", "job", seen.view));
+    followers_done(j->followers, f->id);
+}
+
 /* The answer goes into the store, then the recording from the disk. What cannot be stored is computed again later. */
 static void answer(flight *f, const reply *r, double audio_s)
 {
@@ -127,12 +163,22 @@ static void answer(flight *f, const reply *r, double audio_s)
     api_error e;
     char *text = r->body ? strndup(r->body, r->len) : NULL;
     const store_file file = {.key = f->key,
+                             .number = f->number,
+                             .name = f->name ? f->name : "",
+                             .bytes = f->bytes,
                              .state = r->status == 200 ? STORE_DONE : STORE_FAILED,
                              .status = r->status,
                              .type = r->content_type,
                              .answer = text,
                              .audio_s = audio_s};
+    followers_lock(f->j->followers);
     const bool ok = text && store_answer(f->j->store, &file, (double)time(NULL), &e);
+    if (ok)
+        tell_answer(f, &file);
+    else /* its deltas will come again */
+        followers_tell(f->j->followers, f->id,
+                       json_pack("{s:s, s:I}", "type", "job.recording.restarted", "index", (json_int_t)f->number));
+    followers_unlock(f->j->followers);
     free(text);
     if (ok) {
         jobs_audio_path(f->j, f->id, f->number, path);
@@ -165,6 +211,7 @@ static void on_progress(job *work, const sotto_progress *p, void *user)
     flight *f = user;
     const size_t n = strlen(p->text);
     (void)work;
+    followers_lock(f->j->followers);
     pthread_mutex_lock(&f->j->lock);
     f->done_s = p->done_s;
     f->total_s = p->total_s;
@@ -175,7 +222,42 @@ static void on_progress(job *work, const sotto_progress *p, void *user)
         f->text_len += n;
     }
     pthread_mutex_unlock(&f->j->lock);
+    if (followers_any(f->j->followers, f->id))
+        followers_tell(f->j->followers, f->id, jobs_view_progress(f->number, p->done_s, p->total_s, p->text));
+    followers_unlock(f->j->followers);
 }
+
+/* With the followers' lock held. */
+static void tell_all_so_far(jobs *j, const char *id, events *to)
+{
+    pthread_mutex_lock(&j->lock);
+    for (const flight *f = j->flights; f; f = f->next)
+        if (strcmp(f->id, id) == 0)
+            events_add(to, jobs_view_progress(f->number, f->done_s, f->total_s, f->text ? f->text : ""));
+    pthread_mutex_unlock(&j->lock);
+}
+
+bool jobs_follow(jobs *j, const char *owner, const char *id, events *to, api_error *e)
+{
+    struct sight seen = {.j = j};
+    followers_lock(j->followers);
+    bool ok = store_jobs(j->store, owner, id, see_job, &seen, e);
+    if (ok && !followers_add(j->followers, id, to))
+        ok = api_error_set(e, 503, NULL, "shutting_down", "The server is shutting down; try again");
+    if (ok) {
+        events_add(to, json_pack("{s:s, s:O}", "type", "job.state", "job", seen.view));
+        tell_all_so_far(j, id, to);
+    }
+    if (ok && seen.ended) {
+        events_add(to, json_pack("{s:s, s:O}", "type", "job.done", "job", seen.view));
+        events_end(to, "[DONE]");
+    }
+    followers_unlock(j->followers);
+    json_decref(seen.view);
+    return ok;
+}
+
+void jobs_unfollow(jobs *j, const events *to) { followers_remove(j->followers, to); }
 
 bool jobs_peek(jobs *j, int64_t key, jobs_progress *out)
 {
@@ -211,6 +293,7 @@ static bool take(void *user, const store_job *row, const store_file *file)
         f->key = file->key;
         f->number = file->number;
         f->name = strdup(file->name);
+        f->bytes = file->bytes;
         f->fields = strdup(row->fields);
         snprintf(f->id, sizeof f->id, "%s", row->id);
         snprintf(f->owner, sizeof f->owner, "%s", row->owner);
@@ -320,6 +403,7 @@ static void *work(void *arg)
         const double ttl = j->s->config->job_ttl, turn = ttl < TURN_S ? 1 : TURN_S;
         if (!more && now - looked >= turn) {
             expire(j);
+            followers_ping(j->followers);
             looked = now;
         }
         pthread_mutex_lock(&j->lock);
@@ -335,7 +419,14 @@ static void *work(void *arg)
 
 bool jobs_delete(jobs *j, const char *owner, const char *id, api_error *e)
 {
-    if (!store_delete(j->store, owner, id, e)) return false;
+    followers_lock(j->followers);
+    const bool deleted = store_delete(j->store, owner, id, e);
+    if (deleted) {
+        followers_tell(j->followers, id, json_pack("{s:s, s:s}", "type", "job.deleted", "id", id));
+        followers_done(j->followers, id);
+    }
+    followers_unlock(j->followers);
+    if (!deleted) return false;
     pthread_mutex_lock(&j->lock);
     for (const flight *f = j->flights; f; f = f->next)
         if (f->work && strcmp(f->id, id) == 0) atomic_store(&f->work->cancelled, true);
@@ -400,7 +491,8 @@ sotto_status jobs_start(jobs **out, server *s, sotto_error *err)
     if (!s->config->state_dir) j->directory[strcspn(j->directory, ":")] = '\0'; /* systemd's may be several */
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->wake, NULL);
-    sotto_status st = open_directory(j, err);
+    j->followers = followers_create();
+    sotto_status st = j->followers ? open_directory(j, err) : options_fail(err, SOTTO_ENOMEM, "out of memory: jobs");
     if (st == SOTTO_OK) {
         unlink_strays(j);
         j->started = pthread_create(&j->thread, NULL, work, j) == 0;
@@ -419,6 +511,7 @@ void jobs_drain(jobs *j)
     pthread_mutex_lock(&j->lock);
     j->draining = true;
     pthread_mutex_unlock(&j->lock);
+    followers_close(j->followers);
 }
 
 void jobs_stop(jobs *j)
@@ -430,6 +523,7 @@ void jobs_stop(jobs *j)
     pthread_mutex_unlock(&j->lock);
     if (j->started) pthread_join(j->thread, NULL);
     store_close(j->store);
+    followers_free(j->followers);
     if (j->lock_fd >= 0) close(j->lock_fd);
     pthread_cond_destroy(&j->wake);
     pthread_mutex_destroy(&j->lock);

@@ -5,6 +5,7 @@
 #ifndef SOTTOD_JOBS_H
 #define SOTTOD_JOBS_H
 
+#include "events.h"
 #include "form.h"
 #include "jobs_store.h"
 
@@ -36,6 +37,10 @@ typedef struct jobs_progress {
 bool jobs_peek(jobs *j, int64_t key, jobs_progress *out);
 /* Recordings under way: of a job, or, NULL, of all. */
 size_t jobs_running(jobs *j, const char *id);
+double jobs_ttl_s(const jobs *j);
+/* `to` gets a job's events (jobs_events.h), first what it has come to: true until jobs_unfollow. */
+bool jobs_follow(jobs *j, const char *owner, const char *id, events *to, api_error *e);
+void jobs_unfollow(jobs *j, const events *to);
 /* Deletes a job with its recordings and answers; what of it is under way ends. */
 bool jobs_delete(jobs *j, const char *owner, const char *id, api_error *e);
 

@@ -59,6 +59,18 @@ json_t *reply_error_json(const api_error *e)
 
 void reply_error(reply *r, const api_error *e) { reply_json(r, e->status, reply_error_json(e)); }
 
+size_t reply_head(const reply *r, const char *reason, const char *id, const char *more, char *head, size_t n)
+{
+    char retry[48] = "";
+    if (r->retry_after) snprintf(retry, sizeof retry, "Retry-After: %u\r\n", r->retry_after);
+    const int wrote = snprintf(head, n,
+                               "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nX-Request-Id: %s\r\n"
+                               "%s%s%s%s%sConnection: close\r\n\r\n",
+                               r->status, reason, r->content_type, r->len, id, more, retry, r->allow ? "Allow: " : "",
+                               r->allow ? r->allow : "", r->allow ? "\r\n" : "");
+    return wrote > 0 && (size_t)wrote < n ? (size_t)wrote : 0;
+}
+
 void reply_free(reply *r)
 {
     if (r->body) r->release(r->body);

@@ -41,6 +41,9 @@ void reply_json(reply *r, unsigned status, json_t *root);
 /* {"error": {"message", "type", "param", "code"}}; NULL when memory ran out. */
 json_t *reply_error_json(const api_error *e);
 void reply_error(reply *r, const api_error *e);
+/* The head of the reply as HTTP/1.1 text, after which the connection is closed; `more` are header lines. Its length, 0
+ * when it does not fit. */
+size_t reply_head(const reply *r, const char *reason, const char *id, const char *more, char *head, size_t n);
 void reply_free(reply *r);
 
 /* A JSON string. Text from outside may be cut inside a character or no UTF-8 at all, which JSON cannot carry: then it

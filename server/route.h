@@ -15,10 +15,15 @@ typedef struct route {
     const char *path;
     bool open; /* to everyone, without an API key */
     bool tail; /* `path` is the beginning, what follows (not empty) is handed on */
+    const char *ends; /* with `tail`: what stands behind that; NULL = nothing */
     /* GET: answers at once, on the HTTP thread. */
     void (*answer)(server *s, const char *tail, reply *out);
     /* GET, DELETE: the same, of what belongs to a client. */
     void (*own)(server *s, const char *client, const char *tail, reply *out);
+    /* GET: events of what belongs to a client, until they end or the reader leaves; after a true `follow`, `unfollow`
+     * is called once. */
+    bool (*follow)(server *s, const char *client, const char *tail, events *to, api_error *e);
+    void (*unfollow)(server *s, const events *to);
     /* POST: the files of the form become a job; `check` sees its fields. */
     bool job;
     const char *allow; /* methods of the path, where it has several; static */
@@ -36,9 +41,12 @@ typedef struct route {
 
 extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report,
     route_captions, route_home, route_page, route_study, route_metrics, route_ready, route_inference, route_load,
-    route_openapi, route_realtime, route_jobs_add, route_jobs_list, route_jobs_one, route_jobs_delete;
+    route_openapi, route_realtime, route_jobs_add, route_jobs_list, route_jobs_one, route_jobs_delete,
+    route_jobs_events;
 
 /* NULL with *e (404, or 405 and *allow) when there is none. */
 const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e);
+/* What route_find left of the path, without the route's end: from malloc, NULL when memory ran out. */
+char *route_tail(const route *r, const char *tail);
 
 #endif

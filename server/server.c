@@ -163,6 +163,19 @@ bool server_lives(server *s)
     return true;
 }
 
+void server_full(const server *s, queue_result why, api_error *e)
+{
+    if (why == QUEUE_CLOSED || atomic_load(&s->draining))
+        api_error_set(e, 503, NULL, "shutting_down", "The server is shutting down; try again");
+    else if (why == QUEUE_CLIENT_FULL)
+        api_error_set(e, 429, NULL, "rate_limit_exceeded",
+                      "You have %zu transcriptions waiting or running, the most for one client; try again later",
+                      (size_t)s->config->per_client);
+    else
+        api_error_set(e, 503, NULL, "queue_full", "The queue is full (%zu requests wait); try again later",
+                      (size_t)s->config->queue);
+}
+
 void server_drain(server *s)
 {
     atomic_store(&s->draining, true);

@@ -51,6 +51,9 @@ void server_reload(server *s);
 /* For a watchdog: true when the parts answer, else it does not return. */
 bool server_lives(server *s);
 
+/* Why a request finds no place in the queue. */
+void server_full(const server *s, queue_result why, api_error *e);
+
 /* Takes nothing new; returns at once. */
 void server_drain(server *s);
 /* Requests not yet answered in full. */

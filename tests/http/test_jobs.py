@@ -4,6 +4,7 @@ the texts of an undisturbed run; what a full disk, a read-only directory and a d
 
 SOTTO_KILLS sets how often the daemon is killed; 2 by default."""
 
+import http.client
 import json
 import os
 import random
@@ -66,6 +67,30 @@ def speech():
     """Recordings with words where there are some, else noise: (name, bytes)."""
     found = sorted(p for p in RECORDINGS.glob("*") if p.suffix in (".wav", ".flac") and p.stat().st_size < 3 << 20)
     return [(p.name, p.read_bytes()) for p in found[:3]] or [("quiet.wav", quiet(5))]
+
+
+class Listener:
+    """Reads the events of a job beside the test."""
+
+    def __init__(self, d, job):
+        self.socket = http.client.HTTPConnection("127.0.0.1", d.port, timeout=WAIT_SECONDS)
+        self.socket.request("GET", f"/v1/jobs/{job}/events")
+        self.response = self.socket.getresponse()
+        self.status, self.kind = self.response.status, self.response.headers["Content-Type"]
+
+    def all(self):
+        """To the end of the stream: objects, and "[DONE]"."""
+        found = []
+        for line in iter(self.response.readline, b""):
+            if line.startswith(b"data: "):
+                data = line[6:].decode().strip()
+                found.append(data if data == "[DONE]" else json.loads(data))
+        self.socket.close()
+        return found
+
+    def leave(self):
+        self.response.close()
+        self.socket.close()
 
 
 class Jobs(unittest.TestCase):
@@ -175,6 +200,48 @@ class Jobs(unittest.TestCase):
                         self.assertEqual(done["data"][0]["result"]["text"], expected[name], f"turn {turn}, {name}")
                     self.assertEqual(len(d.get("/v1/jobs").json["data"]), 20)
                     self.assertEqual(d.stop(), 0)
+
+    def test_events(self):
+        """Deltas make up the text, whenever one begins to listen; each recording is told of once; [DONE] at the end."""
+        files = speech() * 2
+        with state() as folder, Daemon("--state-dir", folder, "--slots", "2") as d:
+            job = submit(d, files).json["id"]
+            listeners = [Listener(d, job) for _ in range(2)]
+            time.sleep(0.7)
+            listeners.append(Listener(d, job))
+            done = wait(d, job)
+            listeners.append(Listener(d, job))  # of what has ended
+            for number, one in enumerate(listeners):
+                events = one.all()
+                self.assertEqual(one.status, 200)
+                self.assertTrue(one.kind.startswith("text/event-stream"), one.kind)
+                self.assertEqual(events[0]["type"], "job.state")
+                self.assertEqual(events[0]["job"]["id"], job)
+                self.assertEqual((events[-2]["type"], events[-1]), ("job.done", "[DONE]"))
+                self.assertEqual(events[-2]["job"], {k: v for k, v in done.items() if k != "data"})
+                told = [e["recording"] for e in events[1:-2] if e["type"] == "job.recording.done"]
+                early = events[0]["job"]["recordings"]
+                self.assertEqual(len(told), len(files) - early["done"], f"listener {number}")
+                for r in told:
+                    self.assertEqual(r, done["data"][r["index"]])
+                    mine = [e for e in events[:-1] if e["type"] == "job.recording.progress" and e["index"] == r["index"]]
+                    self.assertEqual("".join(e["delta"] for e in mine).strip(), r["result"]["text"].strip())
+                    steps = [e["progress"] for e in mine]
+                    self.assertEqual(steps, sorted(steps))
+            self.assertEqual(d.get("/v1/jobs/job_none/events").status, 404)
+            self.assertEqual(d.get(f"/v1/jobs/{job}/other").status, 404)
+            self.assertEqual(d.request("POST", f"/v1/jobs/{job}/events", b"").status, 405)
+
+    def test_events_end_with_the_job_or_the_daemon(self):
+        with state() as folder, Daemon("--state-dir", folder, "--slots", "1") as d:
+            jobs = [submit(d, [(f"{i}.wav", quiet(30)) for i in range(30)]).json["id"] for _ in range(2)]
+            deleted, left, cut = Listener(d, jobs[0]), Listener(d, jobs[0]), Listener(d, jobs[1])
+            left.leave()
+            self.assertEqual(d.request("DELETE", f"/v1/jobs/{jobs[0]}").status, 200)
+            self.assertEqual(deleted.all()[-2:], [{"type": "job.deleted", "id": jobs[0]}, "[DONE]"])
+            d.signal(signal.SIGTERM)
+            self.assertNotIn("[DONE]", cut.all(), "a job that goes on later has not ended")
+            self.assertEqual(d.process.wait(60), 0)
 
     def test_sigterm_leaves_the_rest_for_later(self):
         with state() as folder:
