@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The commands, and the parts of `sotto transcribe`: inputs in, an engine (daemon or this process) between, outputs
  * out. What `sotto live` is made of: live.h, mic.h, ring.h, feed.h, pcm.h, captioner.h, cues.h, captions.h; of folders
- * and several files at a time: inputs.h, jobs.h. */
+ * and several files at a time: inputs.h, workers.h; of `sotto jobs`: handed.h. */
 #ifndef SOTTO_CLIENT_CLIENT_H
 #define SOTTO_CLIENT_CLIENT_H
 
@@ -61,6 +61,7 @@ int command_devices(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_shrink(int argc, char **argv);
 int command_study(int argc, char **argv);
+int command_jobs(int argc, char **argv);
 int command_study_report(int argc, char **argv); /* of study.c's table, as is */
 int command_study_smallest(int argc, char **argv);
 
@@ -87,6 +88,9 @@ typedef struct input {
     char spooled[64];
 } input;
 
+/* work.options.formats -> work.formats; SOTTO_EINVAL for one that there is not. */
+sotto_status work_read_formats(work *w, sotto_error *err);
+
 sotto_status input_open(input *in, const char *name, sotto_error *err);
 void input_close(input *in);
 
@@ -96,6 +100,25 @@ const char *output_extension(const work *w, sotto_format format);
 /* Writes DIR/STEM.EXTENSION as a whole or not at all; what was there is replaced. */
 sotto_status output_write_file(const char *directory, const char *stem, const char *extension, const char *text,
                                sotto_error *err);
+
+/* ---- terminal ------------------------------------------------------------------------------------------------- */
+
+/* One line on stderr that is redrawn, when stderr is a terminal; nothing otherwise. */
+typedef struct progress {
+    const char *name;
+    bool on;
+    double began_s, drawn_s;
+} progress;
+
+void progress_begin(progress *p, const char *name);
+/* `done` of `total` seconds or bytes, called `what`; total 0 draws the seconds gone by. */
+void progress_draw(progress *p, const char *what, double done, double total);
+void progress_end(progress *p);
+/* Those begun from here on draw nothing. */
+void progress_silence(void);
+
+/* The report (JSON text) as a table for people. */
+void print_report(FILE *to, const char *name, const char *report);
 
 /* ---- engines -------------------------------------------------------------------------------------------------- */
 
@@ -134,6 +157,17 @@ void remote_free(remote *r);
 /* Sends the file `path`, called `name` in messages. */
 sotto_status remote_transcribe(remote *r, const work *w, const char *path, const char *name, transcripts *out,
                                sotto_error *err);
+
+/* GET or DELETE of a path; *out is the reply's JSON, a new reference. */
+sotto_status remote_ask(remote *r, const char *method, const char *path, json_t **out, sotto_error *err);
+
+typedef struct remote_file {
+    const char *path, *name; /* where it lies, and what the daemon is told that it is called */
+} remote_file;
+
+/* Hands `n` recordings over as one job, whose answers will be verbose_json; *out describes it. `p` has begun. */
+sotto_status remote_submit(remote *r, const work *w, const remote_file *files, size_t n, progress *p, json_t **out,
+                           sotto_error *err);
 
 /* The sentence in OpenAI's error object, or what can be said without, as error. */
 sotto_status remote_refused(const remote *r, long http_status, const char *body, size_t n, sotto_error *err);
@@ -195,25 +229,6 @@ typedef struct parsed_caption {
 
 sotto_status parsed_caption_read(parsed_caption *out, const json_t *document, sotto_error *err);
 void parsed_caption_free(parsed_caption *p);
-
-/* ---- terminal ------------------------------------------------------------------------------------------------- */
-
-/* One line on stderr that is redrawn, when stderr is a terminal; nothing otherwise. */
-typedef struct progress {
-    const char *name;
-    bool on;
-    double began_s, drawn_s;
-} progress;
-
-void progress_begin(progress *p, const char *name);
-/* `done` of `total` seconds or bytes, called `what`; total 0 draws the seconds gone by. */
-void progress_draw(progress *p, const char *what, double done, double total);
-void progress_end(progress *p);
-/* Those begun from here on draw nothing. */
-void progress_silence(void);
-
-/* The report (JSON text) as a table for people. */
-void print_report(FILE *to, const char *name, const char *report);
 
 /* ---- time and threads (terminal.c, thread.c) ------------------------------------------------------------------ */
 

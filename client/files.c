@@ -82,6 +82,22 @@ void input_close(input *in)
 
 /* ---- writing -------------------------------------------------------------------------------------------------- */
 
+sotto_status work_read_formats(work *w, sotto_error *err)
+{
+    for (size_t i = 0; i < w->options.formats.n; i++) {
+        const char *name = w->options.formats.items[i];
+        sotto_format format;
+        bool again = false;
+        if (!sotto_format_parse(name, &format))
+            return options_fail(err, SOTTO_EINVAL,
+                                "there is no format \"%s\"; choose among txt, text, json, verbose_json, srt, vtt, tsv",
+                                name);
+        for (size_t k = 0; k < w->n_formats; k++) again |= w->formats[k] == format;
+        if (!again) w->formats[w->n_formats++] = format;
+    }
+    return SOTTO_OK;
+}
+
 const char *output_extension(const work *w, sotto_format format)
 {
     bool txt = false, json = false;

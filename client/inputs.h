@@ -34,4 +34,7 @@ bool outputs_are_there(const work *w, const char *path, const char *stem);
 /* Makes the folders between `directory` and the outputs of `stem`. */
 sotto_status output_make_folders(const char *directory, const char *stem, sotto_error *err);
 
+/* Writes all texts of a transcription. */
+sotto_status outputs_write(const work *w, const transcripts *t, const char *stem, sotto_error *err);
+
 #endif

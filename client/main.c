@@ -19,6 +19,7 @@ const client_command client_commands[] = {
     {"live", command_live, "captions while someone speaks"},
     {"bench", command_bench, "time a model stage by stage beside what the machine can do"},
     {"shrink", command_shrink, "make a smaller model of one"},
+    {"jobs", command_jobs, "hand recordings over to a daemon, and fetch what became of them"},
     {"study", command_study, "shrink models, transcribe labelled speech, keep the results"},
     {"devices", command_devices, "list the microphones"},
     {"completions", command_completions, "print completions for a shell"},

@@ -37,6 +37,7 @@ typedef struct reply {
     bool too_large;
     CURL *curl;
     events *events; /* NULL, or who reads the body when it is a stream of events */
+    const char *method; /* NULL: GET, or POST of a form */
 } reply;
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *user)
@@ -93,7 +94,7 @@ static bool is_loopback(const char *url)
 static void prepare(remote *r, const char *url, reply *to)
 {
     free(to->body);
-    *to = (reply){.progress = to->progress, .curl = r->curl, .events = to->events};
+    *to = (reply){.progress = to->progress, .curl = r->curl, .events = to->events, .method = to->method};
     curl_easy_reset(r->curl);
     curl_easy_setopt(r->curl, CURLOPT_URL, url);
     curl_easy_setopt(r->curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -129,6 +130,7 @@ static sotto_status request(remote *r, const char *path, curl_mime *form, long t
     curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, to);
     if (form) curl_easy_setopt(r->curl, CURLOPT_MIMEPOST, form);
+    if (to->method) curl_easy_setopt(r->curl, CURLOPT_CUSTOMREQUEST, to->method);
     CURLcode code = perform(r, to);
     curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &to->status);
     if (curl_easy_getinfo(r->curl, CURLINFO_RETRY_AFTER, &wait_s) == CURLE_OK)
@@ -278,17 +280,23 @@ static bool add_field(curl_mime *form, const char *name, const char *value)
            curl_mime_data(part, value, CURL_ZERO_TERMINATED) == CURLE_OK;
 }
 
-static bool add_file(curl_mime *form, const char *path, const char *name)
+/* What a recording is called towards a daemon. */
+static remote_file file_of(const char *path, const char *name)
 {
-    const char *slash = strrchr(name, '/'), *shown = strcmp(name, "-") == 0 ? "stdin" : slash ? slash + 1 : name;
-    curl_mimepart *part = curl_mime_addpart(form);
-    return part && curl_mime_name(part, "file") == CURLE_OK && curl_mime_filedata(part, path) == CURLE_OK &&
-           curl_mime_filename(part, shown) == CURLE_OK;
+    const char *slash = strrchr(name, '/');
+    return (remote_file){path, strcmp(name, "-") == 0 ? "stdin" : slash ? slash + 1 : name};
 }
 
-/* The fields go before the file, so that a daemon can refuse them before it has read the file. */
+static bool add_file(curl_mime *form, const remote_file *f)
+{
+    curl_mimepart *part = curl_mime_addpart(form);
+    return part && curl_mime_name(part, "file") == CURLE_OK && curl_mime_filedata(part, f->path) == CURLE_OK &&
+           curl_mime_filename(part, f->name) == CURLE_OK;
+}
+
+/* The fields go before the files, so that a daemon can refuse them before it has read those. */
 static bool fill_form(curl_mime *form, const remote *r, const work *w, sotto_format format, bool stream,
-                      const char *path, const char *name)
+                      const remote_file *files, size_t n)
 {
     bool ok = add_field(form, "model", w->options.model ? w->options.model : r->model) &&
               add_field(form, "response_format", sotto_format_name(format)) &&
@@ -301,7 +309,8 @@ static bool fill_form(curl_mime *form, const remote *r, const work *w, sotto_for
     if (w->decode.options.word_timestamps)
         ok = ok && add_field(form, "timestamp_granularities[]", "word") &&
              add_field(form, "timestamp_granularities[]", "segment");
-    return ok && add_file(form, path, name);
+    for (size_t i = 0; i < n && ok; i++) ok = add_file(form, &files[i]);
+    return ok;
 }
 
 /* Waits as long as the daemon said, drawing; false when interrupted. */
@@ -315,19 +324,22 @@ static bool wait_for_turn(progress *p, long seconds)
     return !is_interrupted();
 }
 
-static sotto_status post(remote *r, const work *w, sotto_format format, const char *path, const char *name, reply *re,
-                         sotto_error *err)
+static const char *endpoint_of(const work *w)
 {
-    const char *endpoint =
-        w->decode.options.task == SOTTO_TASK_TRANSLATE ? "/v1/audio/translations" : "/v1/audio/transcriptions";
+    return w->decode.options.task == SOTTO_TASK_TRANSLATE ? "/v1/audio/translations" : "/v1/audio/transcriptions";
+}
+
+static sotto_status post(remote *r, const char *endpoint, const work *w, sotto_format format, const remote_file *files,
+                         size_t n, reply *re, sotto_error *err)
+{
     for (int attempt = 0;; attempt++) {
         curl_mime *form = curl_mime_init(r->curl);
-        sotto_status st = form && fill_form(form, r, w, format, re->events != NULL, path, name)
+        sotto_status st = form && fill_form(form, r, w, format, re->events != NULL, files, n)
                               ? request(r, endpoint, form, 0, re, err)
-                              : options_fail(err, SOTTO_EIO, "%s cannot be read, or memory ran out", name);
+                              : options_fail(err, SOTTO_EIO, "%s cannot be read, or memory ran out", files->name);
         curl_mime_free(form);
         if (st != SOTTO_OK) return st;
-        if (re->status == 200) return SOTTO_OK;
+        if (re->status == 200 || re->status == 201) return SOTTO_OK;
         if ((re->status != 503 && re->status != 429) || attempt == RETRIES)
             return remote_refused(r, re->status, re->body, re->n, err);
         if (!wait_for_turn(re->progress, re->retry_after_s)) return options_fail(err, SOTTO_ECANCELLED, "interrupted");
@@ -416,7 +428,8 @@ static sotto_status stream(remote *r, const work *w, const char *path, const cha
     events reader = {.on_event = on_event, .user = &t};
     reply re = {.progress = &p, .events = &reader};
     progress_begin(&p, name);
-    sotto_status st = post(r, w, SOTTO_FORMAT_JSON, path, name, &re, err);
+    const remote_file file = file_of(path, name);
+    sotto_status st = post(r, endpoint_of(w), w, SOTTO_FORMAT_JSON, &file, 1, &re, err);
     progress_end(&p);
     *without = st != SOTTO_OK && is_without_events(&re);
     if (t.status != SOTTO_OK) {
@@ -444,7 +457,9 @@ sotto_status remote_transcribe(remote *r, const work *w, const char *path, const
         if (!without) return told;
     }
     progress_begin(&p, name);
-    sotto_status st = post(r, w, as_is ? w->formats[0] : SOTTO_FORMAT_VERBOSE_JSON, path, name, &re, err);
+    const remote_file file = file_of(path, name);
+    sotto_status st =
+        post(r, endpoint_of(w), w, as_is ? w->formats[0] : SOTTO_FORMAT_VERBOSE_JSON, &file, 1, &re, err);
     progress_end(&p);
     if (st == SOTTO_OK && as_is) {
         if (!(out->texts[0] = re.body ? re.body : strdup("")))
@@ -453,6 +468,38 @@ sotto_status remote_transcribe(remote *r, const work *w, const char *path, const
     } else if (st == SOTTO_OK) {
         st = convert(w, &re, out, err);
     }
+    free(re.body);
+    return st;
+}
+
+/* ---- jobs ----------------------------------------------------------------------------------------------------- */
+
+/* The reply's JSON, or what it says against it. */
+static sotto_status read_json(const remote *r, const reply *re, json_t **out, sotto_error *err)
+{
+    if (re->status != 200 && re->status != 201) return remote_refused(r, re->status, re->body, re->n, err);
+    *out = json_loadb(re->body ? re->body : "", re->n, 0, NULL);
+    return *out ? SOTTO_OK : options_fail(err, SOTTO_EFORMAT, "the reply of %s is no JSON", r->shown);
+}
+
+sotto_status remote_ask(remote *r, const char *method, const char *path, json_t **out, sotto_error *err)
+{
+    enum { PATIENCE_S = 600 }; /* results of a long job are megabytes */
+    reply re = {.method = method};
+    *out = NULL;
+    sotto_status st = request(r, path, NULL, PATIENCE_S, &re, err);
+    if (st == SOTTO_OK) st = read_json(r, &re, out, err);
+    free(re.body);
+    return st;
+}
+
+sotto_status remote_submit(remote *r, const work *w, const remote_file *files, size_t n, progress *p, json_t **out,
+                           sotto_error *err)
+{
+    reply re = {.progress = p};
+    *out = NULL;
+    sotto_status st = post(r, "/v1/jobs", w, SOTTO_FORMAT_VERBOSE_JSON, files, n, &re, err);
+    if (st == SOTTO_OK) st = read_json(r, &re, out, err);
     free(re.body);
     return st;
 }

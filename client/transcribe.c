@@ -10,7 +10,7 @@
 
 #include "client.h"
 #include "inputs.h"
-#include "jobs.h"
+#include "workers.h"
 
 static const option table[] = {
 #define SECTION OPTION_SECTION
@@ -73,14 +73,6 @@ sotto_status transcripts_write(transcripts *t, const work *w, const sotto_result
         if (st != SOTTO_OK) return st;
     }
     return SOTTO_OK;
-}
-
-static sotto_status write_files(const work *w, const transcripts *t, const char *stem, sotto_error *err)
-{
-    sotto_status st = output_make_folders(w->options.directory, stem, err);
-    for (size_t i = 0; i < w->n_formats && st == SOTTO_OK; i++)
-        st = output_write_file(w->options.directory, stem, output_extension(w, w->formats[i]), t->texts[i], err);
-    return st;
 }
 
 static sotto_status print_text(const char *text, sotto_error *err)
@@ -212,7 +204,7 @@ static void transcribe_entry(size_t worker, size_t i, void *user)
     o->status = e->remote ? remote_transcribe(e->remote, w, in.path, entry->path, &o->texts, &o->err)
                           : local_transcribe(e->local, w, in.path, entry->path, &o->texts, &o->err);
     input_close(&in);
-    if (o->status == SOTTO_OK && w->options.directory) o->status = write_files(w, &o->texts, r->stems[i], &o->err);
+    if (o->status == SOTTO_OK && w->options.directory) o->status = outputs_write(w, &o->texts, r->stems[i], &o->err);
 }
 
 static void finish_entry(size_t i, void *user)
@@ -268,7 +260,7 @@ static int transcribe_all(const work *w, bool server_named, const char *const *n
             progress_begin(&r.all, "all recordings");
             progress_silence();
         }
-        jobs_run(&(jobs){.n = in.n,
+        workers_run(&(workers){.n = in.n,
                          .workers = wanted < in.n ? wanted
                                     : in.n        ? in.n
                                                   : 1,
@@ -290,22 +282,6 @@ static int transcribe_all(const work *w, bool server_named, const char *const *n
 }
 
 /* ---- command -------------------------------------------------------------------------------------------------- */
-
-static sotto_status read_formats(work *w, sotto_error *err)
-{
-    for (size_t i = 0; i < w->options.formats.n; i++) {
-        const char *name = w->options.formats.items[i];
-        sotto_format format;
-        bool again = false;
-        if (!sotto_format_parse(name, &format))
-            return options_fail(err, SOTTO_EINVAL,
-                                "there is no format \"%s\"; choose among txt, text, json, verbose_json, srt, vtt, tsv",
-                                name);
-        for (size_t k = 0; k < w->n_formats; k++) again |= w->formats[k] == format;
-        if (!again) w->formats[w->n_formats++] = format;
-    }
-    return SOTTO_OK;
-}
 
 int command_transcribe(int argc, char **argv)
 {
@@ -338,7 +314,7 @@ int command_transcribe(int argc, char **argv)
     if (status >= 0) return status;
     w.decode.options.task = w.options.task == 1 ? SOTTO_TASK_TRANSLATE : SOTTO_TASK_TRANSCRIBE;
     bool server_named = options_origin(&program, "server") == OPTIONS_FROM_COMMAND_LINE;
-    sotto_status st = read_formats(&w, &err);
+    sotto_status st = work_read_formats(&w, &err);
     if (st == SOTTO_OK && program.n_arguments == 0)
         st = options_fail(&err, SOTTO_EINVAL, "no file was given; `-` is standard input");
     if (st == SOTTO_OK && w.options.shrink && server_named)
