@@ -99,7 +99,7 @@ static void group(const options_program *p, void *user)
     }
     if (*open) putchar('"');
     *open = second ? name : NULL;
-    if (second) printf("[%.*s]=\"%s", (int)n - 1, name, second);
+    if (second) printf(" [%.*s]=\"%s", (int)n - 1, name, second);
 }
 
 static void bash_script(void)

@@ -82,11 +82,7 @@ static const char collection[] = "GET, HEAD, POST", item[] = "GET, HEAD, DELETE"
 const route route_jobs_add = {
     .method = "POST", .path = "/v1/jobs", .allow = collection, .job = true, .check = check, .own = added};
 const route route_jobs_list = {.method = "GET", .path = "/v1/jobs", .allow = collection, .own = list};
-const route route_jobs_events = {.method = "GET",
-                                 .path = "/v1/jobs/",
-                                 .tail = true,
-                                 .ends = "/events",
-                                 .follow = follow,
-                                 .unfollow = unfollow};
+const route route_jobs_events = {
+    .method = "GET", .path = "/v1/jobs/", .tail = true, .ends = "/events", .follow = follow, .unfollow = unfollow};
 const route route_jobs_one = {.method = "GET", .path = "/v1/jobs/", .tail = true, .allow = item, .own = one};
 const route route_jobs_delete = {.method = "DELETE", .path = "/v1/jobs/", .tail = true, .allow = item, .own = delete};

@@ -45,10 +45,11 @@ class OpenApi(unittest.TestCase):
     def test_every_route_is_there(self):
         routes = set()
         for file in (SOURCE / "server").glob("route_*.c"):
-            for method, path, tail in re.findall(
-                r'\.method = "(\w+)", \.path = "([^"]+)"(, \.tail = true)?', file.read_text(encoding="utf-8")
+            for method, path, tail, ends in re.findall(
+                r'\.method = "(\w+)", \.path = "([^"]+)"(, \.tail = true)?(?:, \.ends = "([^"]+)")?',
+                file.read_text(encoding="utf-8"),
             ):
-                routes.add((method.lower(), path + ("{id}" if tail else "")))
+                routes.add((method.lower(), path + ("{id}" if tail else "") + ends))
         self.assertGreater(len(routes), 10)
         said = {(method, path) for path, item in self.document["paths"].items() for method in item}
         self.assertEqual(said, routes)
