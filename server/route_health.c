@@ -10,7 +10,7 @@ static void answer(server *s, const char *tail, reply *out)
                json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "status", draining ? "draining" : "ok",
                          "model", s->model_name, "running", (json_int_t)queue_running(s->queue), "slots",
                          (json_int_t)s->config->slots, "queued", (json_int_t)queue_waiting(s->queue), "queue_capacity",
-                         (json_int_t)s->config->queue, "live", (json_int_t)lives_count(s->lives), "live_streams",
+                         (json_int_t)s->config->max_queue, "live", (json_int_t)lives_count(s->lives), "live_streams",
                          (json_int_t)s->config->live_streams, "uptime_s", (json_int_t)(time(NULL) - s->started)));
 }
 

@@ -113,6 +113,23 @@ static void write_stored(FILE *to, server *s)
     sample(to, s, "sotto_job_recordings", "state", "failed", (double)files[STORE_FAILED]);
 }
 
+/* Jobs from Redis; nothing where there is no --queue. */
+static void write_worker(FILE *to, server *s)
+{
+    worker_counts c;
+    if (!worker_get_counts(s->worker, &c)) return;
+    begin(to, "sotto_queue_connected", "gauge", "1 while there is a connection to Redis.");
+    sample(to, s, "sotto_queue_connected", NULL, NULL, c.connected);
+    begin(to, "sotto_queue_running", "gauge", "Jobs from Redis that this worker is at.");
+    sample(to, s, "sotto_queue_running", NULL, NULL, (double)c.running);
+    begin(to, "sotto_queue_jobs_total", "counter",
+          "Jobs from Redis: taken, of these taken over from another worker, stored, and repeated: answered before.");
+    sample(to, s, "sotto_queue_jobs_total", "event", "taken", (double)c.taken);
+    sample(to, s, "sotto_queue_jobs_total", "event", "taken_over", (double)c.taken_over);
+    sample(to, s, "sotto_queue_jobs_total", "event", "stored", (double)c.stored);
+    sample(to, s, "sotto_queue_jobs_total", "event", "repeated", (double)c.repeated);
+}
+
 static void write_requests(FILE *to, server *s, const engine_totals *t)
 {
     uint64_t passes, steps;
@@ -126,12 +143,13 @@ static void write_requests(FILE *to, server *s, const engine_totals *t)
     sample(to, s, "sotto_jobs", "state", "queued", (double)queue_waiting(s->queue));
     sample(to, s, "sotto_jobs", "state", "live", (double)lives_count(s->lives));
     write_stored(to, s);
+    write_worker(to, s);
     const struct {
         const char *name, *help;
         double value;
     } table[] = {
         {"sotto_slots", "Recordings that may run at a time.", (double)s->config->slots},
-        {"sotto_queue_capacity", "Recordings that may wait.", (double)s->config->queue},
+        {"sotto_queue_capacity", "Recordings that may wait.", (double)s->config->max_queue},
         {"sotto_clients", "Clients with recordings that wait or run.", (double)queue_clients(s->queue)},
         {"sotto_connections", "Connections open.", (double)http_connections(s->http)},
         {"sotto_batch_size", "Sequences decoded together, mean since the start; 0 before the first.",

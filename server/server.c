@@ -102,8 +102,8 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
     }
     if (c->wyoming && (st = wyoming_listen(s, err)) != SOTTO_OK) goto fail;
     if ((st = load(s, err)) != SOTTO_OK) goto fail;
-    if (!(s->queue = queue_create((size_t)c->queue, (size_t)c->per_client, (size_t)c->slots))) {
-        st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->queue);
+    if (!(s->queue = queue_create((size_t)c->max_queue, (size_t)c->per_client, (size_t)c->slots))) {
+        st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->max_queue);
         goto fail;
     }
     if ((st = engine_start(&s->engine, s->model, s->queue, (size_t)c->slots, s->vad_path, err)) != SOTTO_OK) goto fail;
@@ -120,6 +120,7 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
         goto fail;
     }
     if ((st = jobs_start(&s->jobs, s, err)) != SOTTO_OK) goto fail;
+    if ((st = worker_start(&s->worker, s, err)) != SOTTO_OK) goto fail;
     if (c->wyoming && (st = wyoming_start(&s->wyoming, s, err)) != SOTTO_OK) goto fail;
     if ((st = http_start(&s->http, s, err)) != SOTTO_OK) goto fail;
     return SOTTO_OK;
@@ -173,7 +174,7 @@ void server_full(const server *s, queue_result why, api_error *e)
                       (size_t)s->config->per_client);
     else
         api_error_set(e, 503, NULL, "queue_full", "The queue is full (%zu requests wait); try again later",
-                      (size_t)s->config->queue);
+                      (size_t)s->config->max_queue);
 }
 
 void server_drain(server *s)
@@ -183,6 +184,7 @@ void server_drain(server *s)
     realtimes_end(s->realtimes);
     wyoming_wake(s->wyoming);
     jobs_drain(s->jobs);
+    worker_drain(s->worker);
 }
 
 size_t server_busy(const server *s) { return http_busy(s->http) + wyoming_busy(s->wyoming); }
@@ -193,6 +195,7 @@ size_t server_stop(server *s)
     atomic_store(&s->draining, true);
     /* The queue's watcher repeats the cancellation until the engine has ended. */
     jobs_drain(s->jobs);
+    worker_drain(s->worker);
     if (s->queue) queue_close(s->queue, true);
     if (s->watch) watch_wake(s->watch);
     bool ended = lives_stop(s->lives);
@@ -208,6 +211,7 @@ size_t server_stop(server *s)
     else if (s->listener >= 0)
         close(s->listener);
     jobs_stop(s->jobs);
+    worker_stop(s->worker);
     watch_stop(s->watch);
     if (!ended) return cut; /* a thread still uses what follows, until the process ends */
     /* Last: routes and refusals read its totals, the watcher may cancel its sessions. */

@@ -14,6 +14,7 @@
 #include "queue.h"
 #include "traffic.h"
 #include "watch.h"
+#include "worker.h"
 
 typedef struct http http;
 typedef struct wyoming wyoming;
@@ -34,6 +35,7 @@ typedef struct server {
     watch *watch;
     traffic *traffic;
     jobs *jobs; /* NULL without --state-dir */
+    worker *worker; /* NULL without --queue */
     http *http;
     wyoming *wyoming; /* NULL unless --wyoming */
     int listener, wyoming_listener;

@@ -314,7 +314,7 @@ static void on_audio_stop(peer *p, json_t *data)
         fail(p, &e);
     } else {
         api_error_set(&e, 503, NULL, "queue_full", "The queue is full (%zu requests wait); try again in %u s",
-                      (size_t)s->config->queue, engine_retry_after(s->engine, 1));
+                      (size_t)s->config->max_queue, engine_retry_after(s->engine, 1));
         fail(p, &e);
     }
     job_release(j);

@@ -54,6 +54,7 @@ ONLY = {
     r"nettle/.*": "common/websocket_key.c",
     r"portaudio\.h": "client/mic.c",
     r"curl/.*": "client/remote.c",
+    r"hiredis/.*": "server/redis.c",
     r"sqlite3\.h": ("client/study/sql.c", "server/jobs_store.c"),  # one of each program
 }
 

@@ -120,7 +120,7 @@ class Answer:
 
 
 class Daemon:
-    """`with Daemon("--queue", "1") as d:` ends with SIGTERM and checks nothing; see stop()."""
+    """`with Daemon("--max-queue", "1") as d:` ends with SIGTERM and checks nothing; see stop()."""
 
     def __init__(self, *arguments, model="tiny.en"):
         self.spool = tempfile.TemporaryDirectory(prefix="sottod-test-")

@@ -131,7 +131,7 @@ class Metrics(unittest.TestCase):
 
 class Ready(unittest.TestCase):
     def test_ready(self):
-        with Daemon("--threads", "1", "--slots", "1", "--queue", "1") as d, \
+        with Daemon("--threads", "1", "--slots", "1", "--max-queue", "1") as d, \
                 concurrent.futures.ThreadPoolExecutor(2) as pool:
             a = d.get("/ready")
             self.assertEqual((a.status, a.json), (200, {"status": "ready"}))

@@ -92,7 +92,7 @@ class Turns(unittest.TestCase):
 
     def test_retry_after_is_measured(self):
         """Of recordings that take t seconds each, one is done every t seconds on one slot."""
-        with daemon("--queue", "1") as d:
+        with daemon("--max-queue", "1") as d:
             took = []
             for _ in range(2):
                 began = time.monotonic()

@@ -529,7 +529,7 @@ class Many(unittest.TestCase):
             self.assertEqual(d.stop(), 0)
 
     def test_full_queue(self):
-        with Daemon("--queue", "1", "--slots", "1") as d, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        with Daemon("--max-queue", "1", "--slots", "1") as d, concurrent.futures.ThreadPoolExecutor(2) as pool:
             long = pool.submit(d.quick, quiet(120))
             self.assertTrue(d.wait_for(lambda h: h["running"] == 1))
             waiting = pool.submit(d.quick, CLIP)
@@ -739,7 +739,7 @@ class Starting(unittest.TestCase):
     def test_bad_options(self):
         self.refused("listen", "--listen", "nowhere")
         self.refused("listen", "--listen", "127.0.0.1:99999")
-        self.refused("queue", "--queue", "0")
+        self.refused("max-queue", "--max-queue", "0")
         self.refused("slots", "--slots", "0")
         self.refused("no-such", "--spool", "/no-such-directory")
         self.refused("unknown option", "--nonsense")

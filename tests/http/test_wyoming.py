@@ -339,7 +339,7 @@ class Multilingual(Wyoming):
 
 
 class Bounds(Wyoming):
-    arguments = ("--max-upload", "100K", "--max-connections", "3", "--idle-timeout", "1", "--queue", "1", "--slots", "1")
+    arguments = ("--max-upload", "100K", "--max-connections", "3", "--idle-timeout", "1", "--max-queue", "1", "--slots", "1")
 
     def setUp(self):
         time.sleep(0.3)  # connections of the test before are over
