@@ -450,9 +450,9 @@ typedef struct sotto_stream_options {
     sotto_task task;
     const char *language;       /* code or English name; NULL = told from each utterance's beginning */
     const char *initial_prompt; /* text to condition the first words on; NULL = none */
-    double interval_s;   /* from one hearing to the next, seconds of audio; 0 = 0.4 up to tiny's width, else 0.6 */
+    double interval_s;   /* from one hearing to the next, seconds of audio; 0 = 0.2 up to tiny's width, else 0.4 */
     double silence_s;    /* silence that ends an utterance; 0.5 by default */
-    double window_s;     /* a longer window is cut at the end of a confirmed sentence; 8 by default */
+    double window_s;     /* a longer window is cut at the end of a confirmed sentence; 12 by default, at least 2 */
     bool every_interval; /* hear at every interval however late that is: the words then depend on the audio alone,
                             not on the machine's speed or on how the audio was divided into pushes */
 } sotto_stream_options;

@@ -3,10 +3,11 @@
 #include "live/frontier.h"
 #include "token/unicode.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const double DOUBTFUL = 0.7, DOUBTFUL_S = 1.8, FIRST_S = 3;
+static const double DOUBT_S = 5, FIRST_S = 3;
 
 void sotto__hypothesis_clear(sotto__hypothesis *h)
 {
@@ -84,11 +85,17 @@ static bool same(const sotto__hypothesis *a, size_t i, const sotto__hypothesis *
     return sotto__same_word(a->text.data + x->begin, x->end - x->begin, b->text.data + y->begin, y->end - y->begin);
 }
 
-/* Words near the window's end may be cut off, and improbable ones are likely to be heard otherwise with what follows.
- */
-static bool is_settled(const sotto__heard_word *w, double length_s, double sure_s)
+double sotto__frontier_wait_s(double sure_s, double probability)
 {
-    return w->end_s <= length_s - (w->probability < DOUBTFUL && sure_s < DOUBTFUL_S ? DOUBTFUL_S : sure_s);
+    const double doubt = fmin(fmax(1 - probability, 0), 1);
+    return sure_s + DOUBT_S * doubt * sqrt(doubt);
+}
+
+/* Words near the window's end may be cut off, and the less probable one was in either hearing, the likelier it is heard
+ * otherwise with what follows. */
+static bool is_settled(const sotto__heard_word *before, const sotto__heard_word *now, double length_s, double sure_s)
+{
+    return now->end_s <= length_s - sotto__frontier_wait_s(sure_s, fmin(before->probability, now->probability));
 }
 
 void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double length_s, double sure_s)
@@ -99,7 +106,7 @@ void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double
     f->confirmed = 0;
     /* beginnings are heard wrong most: nothing before them tells what it is about */
     const bool enough = had || length_s >= FIRST_S;
-    while (enough && i < before.n && j < next->n && is_settled(&next->words[j], length_s, sure_s)) {
+    while (enough && i < before.n && j < next->n && is_settled(&before.words[i], &next->words[j], length_s, sure_s)) {
         /* punctuation comes and goes */
         if (is_mark(&before, i)) {
             i++;

@@ -26,10 +26,14 @@ const int32_t *sotto__frontier_forced(const sotto__frontier *f, size_t *n);
 const int32_t *sotto__frontier_draft(const sotto__frontier *f, size_t *n);
 
 /* Takes `next` (swapped with f->now), which begins with the confirmed words, and confirms what it and the hypothesis
- * before agree on, but for words that end less than `sure_s` (1.8 s with a probability below 0.7) before the end of the
- * window, which is `length_s` long; none in a window of less than 3 s without confirmed words. Words agree that are
- * alike but for case and punctuation; the later form is confirmed. */
+ * before agree on, but for words that end less than sotto__frontier_wait_s before the end of the window, which is
+ * `length_s` long; none in a window of less than 3 s without confirmed words. Words agree that are alike but for case
+ * and punctuation; the later form is confirmed. */
 void sotto__frontier_advance(sotto__frontier *f, sotto__hypothesis *next, double length_s, double sure_s);
+
+/* How much has to be heard behind a word before it is confirmed, seconds: sure_s + 5 (1 - p)^1.5, p being the lesser of
+ * its probabilities in the two hypotheses. */
+double sotto__frontier_wait_s(double sure_s, double probability);
 
 /* Confirms what ends by `until_s`. */
 void sotto__frontier_settle(sotto__frontier *f, double until_s);

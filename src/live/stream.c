@@ -49,7 +49,7 @@ struct sotto_stream {
     bool hopeful;       /* the last hearing of this window made sense */
     double interval_s;
     size_t interval; /* samples */
-    double sure_s;   /* end of a window whose words hypotheses may agree on by chance: two intervals, in bounds */
+    double sure_s;   /* heard behind a word that the decoder has no doubt of before it is confirmed */
     sotto__frontier frontier;
     sotto__hypothesis next;
     sotto__ids history;
@@ -63,7 +63,7 @@ struct sotto_stream {
 
 void sotto_stream_options_default(sotto_stream_options *o)
 {
-    *o = (sotto_stream_options){.size = sizeof *o, .sample_rate = RATE, .silence_s = 0.5, .window_s = 8};
+    *o = (sotto_stream_options){.size = sizeof *o, .sample_rate = RATE, .silence_s = 0.5, .window_s = 12};
 }
 
 static sotto_status check(const sotto_stream_options *o, sotto_error *err)
@@ -109,10 +109,10 @@ sotto_status sotto_stream_open(sotto_stream **out, sotto_model *model, const sot
     if (!s) return sotto__fail_nomem(err, "stream");
     s->o = o;
     s->gate.silence = chunks_of(o.silence_s);
-    if (s->o.interval_s == 0) s->o.interval_s = sotto_model_get_info(model)->n_audio_state <= 384 ? 0.4 : 0.6;
+    if (s->o.interval_s == 0) s->o.interval_s = sotto_model_get_info(model)->n_audio_state <= 384 ? 0.2 : 0.4;
     s->interval = chunks_of(s->o.interval_s) * CHUNK;
     s->interval_s = (double)s->interval / RATE;
-    s->sure_s = fmin(fmax(2 * s->interval_s, 0.4), 1.2);
+    s->sure_s = fmin(0.3 + s->interval_s, 1.2);
     if (o.language) o.language = s->language = strdup(o.language);
     s->window = sotto__aligned(SOTTO__WINDOW_FRAMES * SOTTO__HOP, sizeof *s->window);
     if (!s->window || (options && options->language && !s->language)) {

@@ -44,7 +44,7 @@ static sotto__hypothesis hypothesis(const char *words)
 static void advance(sotto__frontier *f, const char *words, double length_s)
 {
     sotto__hypothesis next = hypothesis(words);
-    sotto__frontier_advance(f, &next, length_s, 0.4);
+    sotto__frontier_advance(f, &next, length_s, 0.5);
     sotto__hypothesis_free(&next);
 }
 
@@ -85,9 +85,9 @@ static void two_hypotheses_in_a_row_confirm(void **state)
     assert_int_equal(f.confirmed, 4); /* fellow ends at 2.4 s, too near the end */
     advance(&f, " and| so|,| my| fellow| Americans|!| ask", 3.4);
     assert_int_equal(f.confirmed, 5); /* Americans ends at 2.9 s and is improbable */
-    advance(&f, " and| so|,| my| fellow| Americans", 4.6);
-    assert_int_equal(f.confirmed, 5); /* 1.7 s */
-    advance(&f, " and| so|,| my| fellow| Americans", 4.8);
+    advance(&f, " and| so|,| my| fellow| Americans", 5.1);
+    assert_int_equal(f.confirmed, 5); /* 2.2 s */
+    advance(&f, " and| so|,| my| fellow| Americans", 5.2);
     assert_int_equal(f.confirmed, 6);
     advance(&f, " and| so|,| my| fellow| Americans", 100);
     assert_int_equal(f.confirmed, 6); /* fewer words take nothing back */
@@ -105,7 +105,23 @@ static void two_hypotheses_in_a_row_confirm(void **state)
     assert_int_equal(f.confirmed, 0); /* too little to go by */
     advance(&f, " and| so| my| fellow", 3.1);
     assert_int_equal(f.confirmed, 4);
+    sotto__frontier_reset(&f);
+    advance(&f, " and| so| My| fellow", 3.6);
+    advance(&f, " and| so| my| fellow", 3.6);
+    assert_int_equal(f.confirmed, 2); /* "my" ends at 1.4 s, and was improbable the first time */
+    advance(&f, " and| so| my| fellow", 3.6);
+    assert_int_equal(f.confirmed, 4);
     sotto__frontier_free(&f);
+}
+
+static void the_improbable_waits(void **state)
+{
+    static const struct {
+        double probability, wait_s;
+    } cases[] = {{1, 0.5}, {0.9, 0.658114}, {0.75, 1.125}, {0.5, 2.267767}, {0, 5.5}, {1.01, 0.5}, {-1, 5.5}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_true(fabs(sotto__frontier_wait_s(0.5, cases[i].probability) - cases[i].wait_s) < 1e-6);
 }
 
 static void windows_are_cut_at_sentence_ends(void **state)
@@ -142,7 +158,7 @@ static void punctuation_joins_its_word_in_a_caption(void **state)
     (void)state;
     advance(&f, " one", 100);
     advance(&f, " one|.| two|,| three", 100);
-    advance(&f, " one|.| two|,| three", 2.0); /* two ends at 1.4, three at 2.4 */
+    advance(&f, " one|.| two|,| three", 2.1); /* two ends at 1.4, three at 2.4 */
     sotto__captions_begin(&c);
     assert_int_equal(sotto__captions_confirm(&c, &f, 10, &err), SOTTO_OK);
     assert_int_equal(sotto__captions_finish(&c, &f, 10, &err), SOTTO_OK);
@@ -713,6 +729,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_agree_but_for_case_and_punctuation),
         cmocka_unit_test(two_hypotheses_in_a_row_confirm),
+        cmocka_unit_test(the_improbable_waits),
         cmocka_unit_test(windows_are_cut_at_sentence_ends),
         cmocka_unit_test(punctuation_joins_its_word_in_a_caption),
         cmocka_unit_test(utterances_begin_with_speech_and_end_with_silence),
