@@ -21,18 +21,19 @@ struct slot {
     engine *e;
     size_t number;
     pthread_t thread;
-    sotto_session *session; /* NULL until its first job; set under the engine's lock */
+    sotto_session *session; /* of its last job; NULL: none. Set under the engine's lock, used with a lease of its model */
+    size_t model;           /* of the session */
 };
 
 struct engine {
-    sotto_model *model;
+    pool *models;
     const char *vad_path; /* NULL: long recordings are not cut */
     queue *q;
     struct slot *slots; /* [n_slots] */
     size_t n_slots;
     size_t n_threads;     /* started */
     pthread_mutex_t lock; /* of what follows, and of the slots' sessions */
-    engine_totals totals;
+    engine_totals totals, *by_model; /* [pool_count(models)] */
     double recent_runs, recent_s; /* recordings done, and the time in which something ran for them; older ones fade */
     double busy_s;                /* totals.sum.wall_s when the last of them ended */
     size_t running;
@@ -78,15 +79,21 @@ void engine_touch(uint64_t most[SOTTO_PART_COUNT], const uint64_t touched[SOTTO_
         if (touched[i] > most[i]) most[i] = touched[i];
 }
 
-static void add_counts(engine *e, const sotto_result *result)
+static void add_to(engine_totals *t, const sotto_result *result)
+{
+    sotto_counts_add(&t->sum, &result->counts);
+    t->last = result->counts;
+    memcpy(t->last_touched, result->touched_part_parameters, sizeof t->last_touched);
+    engine_touch(t->touched, result->touched_part_parameters);
+}
+
+static void add_counts(engine *e, size_t model, const sotto_result *result)
 {
     pthread_mutex_lock(&e->lock);
     double busy_s = e->totals.sum.wall_s;
-    sotto_counts_add(&e->totals.sum, &result->counts);
+    add_to(&e->totals, result);
     e->totals.sum.wall_s = busy_s;
-    e->totals.last = result->counts;
-    memcpy(e->totals.last_touched, result->touched_part_parameters, sizeof e->totals.last_touched);
-    engine_touch(e->totals.touched, result->touched_part_parameters);
+    add_to(&e->by_model[model], result);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -143,16 +150,45 @@ void engine_add_stream(engine *e, const sotto_counts *counts, const uint64_t tou
     pthread_mutex_unlock(&e->lock);
 }
 
-static sotto_status open_session(struct slot *s, sotto_error *err)
+/* Takes a slot's session away if it is of that model. */
+static sotto_session *take_session(struct slot *s, size_t model)
+{
+    pthread_mutex_lock(&s->e->lock);
+    sotto_session *session = s->session && s->model == model ? s->session : NULL;
+    if (session) s->session = NULL;
+    pthread_mutex_unlock(&s->e->lock);
+    return session;
+}
+
+/* Nobody has a lease of it: sessions of it are not at work. */
+static void on_unloading(void *user, size_t model)
+{
+    engine *e = user;
+    for (size_t i = 0; i < e->n_slots; i++) sotto_session_free(take_session(&e->slots[i], model));
+}
+
+/* With a lease of `model`. A session of another one is freed with the lock held: that model may be unloaded as soon as
+ * no slot has a session of it. */
+static sotto_status open_session(struct slot *s, size_t wanted, sotto_model *model, sotto_error *err)
 {
     sotto_session *session;
-    if (s->session) return SOTTO_OK;
-    sotto_status st = sotto_session_open(&session, s->e->model, err);
+    pthread_mutex_lock(&s->e->lock);
+    const bool fits = s->session && s->model == wanted;
+    if (!fits) {
+        sotto_session_free(s->session);
+        s->session = NULL;
+    }
+    pthread_mutex_unlock(&s->e->lock);
+    if (fits) return SOTTO_OK;
+    sotto_status st = sotto_session_open(&session, model, err);
     pthread_mutex_lock(&s->e->lock);
     s->session = session;
+    s->model = wanted;
     pthread_mutex_unlock(&s->e->lock);
     return st;
 }
+
+static bool is_cancelled(void *user) { return atomic_load(&((job *)user)->cancelled); }
 
 /* For formats that have no place for it; as many stretches as there is room for. */
 static void tell_coverage(reply *r, const sotto_coverage *c)
@@ -176,38 +212,65 @@ static void end_stream(job *j)
     stream_failed(j, &e);
 }
 
+/* With the model in memory. */
+static sotto_status transcribe(struct slot *s, job *j, char **body, sotto_error *err)
+{
+    engine *e = s->e;
+    const sotto_result *result = NULL;
+    sotto_status st = open_session(s, j->form.model, j->model, err);
+    /* A cancellation meant for the slot's job before cannot end this one: the sweep asks for it under the queue's lock,
+     * while that job is the running one, and the call forgets what came before it. */
+    if (st == SOTTO_OK) st = sotto_transcribe_file(s->session, j->upload.path, &j->form.options, &result, err);
+    if (st != SOTTO_OK) return st;
+    add_counts(e, j->form.model, result);
+    j->audio_s = result->duration_s;
+    if (j->events) return stream_done(j, result) ? SOTTO_OK : SOTTO_ECANCELLED;
+    st = sotto_result_write(result, j->model, j->form.format, &j->form.write, body, err);
+    if (st == SOTTO_OK && j->form.whisper_cpp) st = whisper_cpp_rewrite(result, j->form.format, body, err);
+    const bool json = j->form.format == SOTTO_FORMAT_JSON || j->form.format == SOTTO_FORMAT_VERBOSE_JSON;
+    if (st == SOTTO_OK && !json) tell_coverage(&j->reply, &result->coverage);
+    return st;
+}
+
+static void count_failed(engine *e, sotto_status st)
+{
+    pthread_mutex_lock(&e->lock);
+    *(st == SOTTO_ECANCELLED ? &e->totals.cancelled : &e->totals.failed) += 1;
+    pthread_mutex_unlock(&e->lock);
+}
+
 /* False when the job was cancelled and has no reply. */
 static bool run(struct slot *s, job *j)
 {
     engine *e = s->e;
-    const sotto_result *result = NULL;
     sotto_error err = {0};
     char *body = NULL;
     j->form.options.on_progress = keep_going;
     j->form.options.user = j;
-    j->model = e->model;
     j->form.options.vad_path = e->vad_path;
     j->form.options.coverage = true;
-    sotto_status st = open_session(s, &err);
-    /* A cancellation meant for the slot's job before cannot end this one: the sweep asks for it under the queue's lock,
-     * while that job is the running one, and the call forgets what came before it. */
-    if (st == SOTTO_OK) st = sotto_transcribe_file(s->session, j->upload.path, &j->form.options, &result, &err);
-    if (st == SOTTO_OK) {
-        add_counts(e, result);
-        j->audio_s = result->duration_s;
-        if (j->events) return stream_done(j, result);
-        st = sotto_result_write(result, e->model, j->form.format, &j->form.write, &body, &err);
-        if (st == SOTTO_OK && j->form.whisper_cpp) st = whisper_cpp_rewrite(result, j->form.format, &body, &err);
-    }
-    if (st == SOTTO_OK) {
-        bool json = j->form.format == SOTTO_FORMAT_JSON || j->form.format == SOTTO_FORMAT_VERBOSE_JSON;
-        reply_own(&j->reply, 200, json ? reply_type_json : reply_type_text, body, strlen(body), release_string);
-        if (!json) tell_coverage(&j->reply, &result->coverage);
+    sotto_status st = pool_lease(e->models, j->form.model, false, is_cancelled, j, &j->model, &err);
+    if (st == SOTTO_ELIMIT) {
+        api_error busy;
+        api_error_set(&busy, 503, "model", "model_busy", "%s; try again later", err.message);
+        if (!stream_failed(j, &busy)) reply_error(&j->reply, &busy);
+        j->reply.retry_after = 10;
+        count_failed(e, st);
         return true;
     }
-    pthread_mutex_lock(&e->lock);
-    *(st == SOTTO_ECANCELLED ? &e->totals.cancelled : &e->totals.failed) += 1;
-    pthread_mutex_unlock(&e->lock);
+    if (st == SOTTO_OK) {
+        st = transcribe(s, j, &body, &err);
+        pool_release(e->models, j->form.model, false);
+    }
+    if (st == SOTTO_OK && j->events) return true;
+    if (st == SOTTO_OK) {
+        const bool json = j->form.format == SOTTO_FORMAT_JSON || j->form.format == SOTTO_FORMAT_VERBOSE_JSON;
+        const reply told = j->reply;
+        reply_own(&j->reply, 200, json ? reply_type_json : reply_type_text, body, strlen(body), release_string);
+        memcpy(j->reply.coverage, told.coverage, sizeof told.coverage);
+        return true;
+    }
+    count_failed(e, st);
     if (st == SOTTO_ECANCELLED) return false;
     err.code = st;
     reply_failure(j, &err);
@@ -237,22 +300,29 @@ static void *work(void *arg)
     return NULL;
 }
 
-sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slots, const char *vad_path,
+sotto_status engine_start(engine **out, pool *models, queue *q, size_t slots, const char *vad_path,
                           sotto_error *err)
 {
     *out = NULL;
     engine *e = calloc(1, sizeof *e);
     if (e) e->slots = calloc(slots, sizeof *e->slots);
-    if (!e || !e->slots) {
+    if (e) e->by_model = calloc(pool_count(models), sizeof *e->by_model);
+    if (!e || !e->slots || !e->by_model) {
+        if (e) free(e->slots);
+        if (e) free(e->by_model);
         free(e);
         return options_fail(err, SOTTO_ENOMEM, "out of memory: engine");
     }
-    e->model = model;
+    e->models = models;
     e->vad_path = vad_path;
     e->q = q;
     e->n_slots = slots;
     /* Measured now, while nothing else computes; reports take it from memory. */
-    sotto_model_peak_gops(model, NULL);
+    sotto_model *model = pool_borrow(models, 0);
+    if (model) {
+        sotto_model_peak_gops(model, NULL);
+        pool_release(models, 0, false);
+    }
     pthread_mutex_init(&e->lock, NULL);
     for (; e->n_threads < slots; e->n_threads++) {
         struct slot *s = &e->slots[e->n_threads];
@@ -265,6 +335,7 @@ sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slo
         engine_free(e);
         return st;
     }
+    pool_tell(models, on_unloading, e);
     *out = e;
     return SOTTO_OK;
 }
@@ -285,9 +356,11 @@ void engine_join(engine *e)
 void engine_free(engine *e)
 {
     if (!e) return;
+    pool_tell(e->models, NULL, NULL);
     pthread_mutex_destroy(&e->lock);
     for (size_t i = 0; i < e->n_slots; i++) sotto_session_free(e->slots[i].session);
     free(e->slots);
+    free(e->by_model);
     free(e);
 }
 
@@ -296,6 +369,13 @@ void engine_get_totals(engine *e, engine_totals *out)
     pthread_mutex_lock(&e->lock);
     *out = e->totals;
     if (e->running) out->sum.wall_s += clock_now_s() - e->busy_since;
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_get_model_totals(engine *e, size_t model, engine_totals *out)
+{
+    pthread_mutex_lock(&e->lock);
+    *out = e->by_model[model];
     pthread_mutex_unlock(&e->lock);
 }
 

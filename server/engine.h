@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * The threads that transcribe: each takes jobs from the queue, runs them on its own session of the one model and writes
- * their replies. Sessions at work at the same time share the model's decoder passes. Also the totals of all work, that
+ * The threads that transcribe: each takes jobs from the queue, runs them on a session of its own of the model that is
+ * asked for and writes their replies. Sessions of one model at work at the same time share its decoder passes. Also the totals of all work, that
  * of live streams included. */
 #ifndef SOTTOD_ENGINE_H
 #define SOTTOD_ENGINE_H
 
+#include "pool.h"
 #include "queue.h"
 #include "sotto.h"
 
@@ -18,8 +19,9 @@ typedef struct engine_totals {
     uint64_t failed, cancelled;
 } engine_totals;
 
-/* `model` and `q`, which has as many workers, must outlive the engine. A slot's session is made for its first job. */
-sotto_status engine_start(engine **out, sotto_model *model, queue *q, size_t slots, const char *vad_path,
+/* `models` and `q`, which has as many workers, must outlive the engine. A slot keeps the session of
+ * its last job, until a job of another model comes or the model is unloaded. */
+sotto_status engine_start(engine **out, pool *models, queue *q, size_t slots, const char *vad_path,
                           sotto_error *err);
 /* Cancels the run that is going on in that slot, if any. For queue_sweep. */
 void engine_cancel(void *engine, size_t slot);
@@ -39,6 +41,8 @@ void engine_add_stream(engine *e, const sotto_counts *counts, const uint64_t tou
 void engine_touch(uint64_t most[SOTTO_PART_COUNT], const uint64_t touched[SOTTO_PART_COUNT]);
 
 void engine_get_totals(engine *e, engine_totals *out);
+/* Of recordings transcribed with one of the models; sum.wall_s is the sum of what each took. */
+void engine_get_model_totals(engine *e, size_t model, engine_totals *out);
 /* Seconds in which so many recordings get done, by the rate of the last ones; 1 to 600. */
 unsigned engine_retry_after(engine *e, size_t recordings);
 

@@ -31,6 +31,7 @@ typedef struct form {
     size_t n;
     size_t total;                      /* bytes of all values */
     bool (*dialect)(const char *name); /* knows the names of another contract's fields; NULL = OpenAI's and our own */
+    size_t model;                      /* which of the daemon's is asked for; the caller's */
     /* what form_finish makes of them; texts are borrowed from the fields */
     sotto_options options;
     sotto_format format;
@@ -63,7 +64,7 @@ bool form_is_text(const form_field *field); /* UTF-8 without NUL */
 /* All fields are there: checks them and fills options, format and write. */
 bool form_finish(form *f, const form_facts *facts, api_error *e);
 
-/* The checks that other routes share: the model asked for is the loaded one; its languages fit (NULL: any). */
+/* The checks that other routes share: the model asked for is that one; its languages fit (NULL: any). */
 bool form_check_model(const char *name, const char *loaded, api_error *e);
 bool form_check_language(const form_facts *facts, const char *language, api_error *e);
 

@@ -588,7 +588,7 @@ static bool submit(exchange *x)
         return false;
     }
     if (x->route->post) {
-        x->route->post(s, &j->form, &x->reply);
+        x->route->post(s, s->keys ? x->client : "", &j->form, &x->reply);
         x->has_reply = true;
         return false;
     }

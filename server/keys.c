@@ -15,6 +15,7 @@ enum { LINE_BYTES = 1024 };
 typedef struct key {
     unsigned char text[KEYS_KEY_BYTES]; /* zeros behind the key, so that all are compared at one length */
     char name[KEYS_NAME_BYTES];
+    bool admin;
 } key;
 
 typedef struct table {
@@ -43,16 +44,18 @@ static unsigned same(const unsigned char *a, const unsigned char *b)
     return 1u & (unsigned)((differs - 1) >> 8);
 }
 
-/* The words of a line: key, name (may be ""). False when there are more, or one is too long or holds what it must
+/* The words of a line: key, name (may be ""), "admin". False when there are more, or one is too long or holds what it must
  * not. */
-static bool split(char *line, char **text, char **name)
+static bool split(char *line, char **text, char **name, bool *admin)
 {
     static char none[] = "";
     char *rest = NULL;
     *text = strtok_r(line, " \t", &rest);
     *name = strtok_r(NULL, " \t", &rest);
     if (!*name) *name = none;
-    if (strtok_r(NULL, " \t", &rest) || strlen(*text) >= KEYS_KEY_BYTES || strlen(*name) >= KEYS_NAME_BYTES)
+    const char *third = strtok_r(NULL, " \t", &rest);
+    *admin = third && strcmp(third, "admin") == 0;
+    if ((third && !*admin) || strtok_r(NULL, " \t", &rest) || strlen(*text) >= KEYS_KEY_BYTES || strlen(*name) >= KEYS_NAME_BYTES)
         return false;
     for (const char *c = *text; *c; c++)
         if (*c < 33 || *c > 126) return false;
@@ -76,15 +79,17 @@ static bool grow(table *t)
 static sotto_status add(table *t, char *line, size_t number, const char *path, sotto_error *err)
 {
     char *text, *name;
-    if (!split(line, &text, &name))
+    bool admin;
+    if (!split(line, &text, &name, &admin))
         return options_fail(err, SOTTO_EFORMAT,
-                            "%s, line %zu: should be KEY or KEY NAME: a key of up to %d printable characters, a name "
+                            "%s, line %zu: should be KEY, KEY NAME or KEY NAME admin: a key of up to %d printable characters, a name "
                             "of up to %d letters, digits, '-', '_', '.' and '@'",
                             path, number, KEYS_KEY_BYTES - 1, KEYS_NAME_BYTES - 1);
     if (t->n == KEYS_MOST) return options_fail(err, SOTTO_ELIMIT, "%s has more than %d keys", path, KEYS_MOST);
     if (!grow(t)) return options_fail(err, SOTTO_ENOMEM, "out of memory: keys of %s", path);
     key *k = &t->items[t->n];
     memcpy(k->text, text, strlen(text));
+    k->admin = admin;
     if (*name)
         snprintf(k->name, sizeof k->name, "%s", name);
     else
@@ -178,6 +183,16 @@ bool keys_find(keys *k, const char *given, char name[KEYS_NAME_BYTES])
     pthread_mutex_unlock(&k->lock);
     explicit_bzero(padded, sizeof padded);
     return known;
+}
+
+bool keys_is_admin(keys *k, const char *name)
+{
+    bool admin = false;
+    pthread_mutex_lock(&k->lock);
+    for (size_t i = 0; i < k->table.n; i++)
+        admin |= k->table.items[i].admin && strcmp(k->table.items[i].name, name) == 0;
+    pthread_mutex_unlock(&k->lock);
+    return admin;
 }
 
 size_t keys_count(keys *k)

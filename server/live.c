@@ -48,6 +48,9 @@ struct live {
     char *prompt;
     int32_t rate;
     sotto_stream *stream;
+    size_t which;       /* of the models */
+    sotto_model *model; /* while `leased` */
+    bool leased;
     outbox *out;
     int event;                 /* wakes the socket's thread */
     pthread_t thread, hearing; /* thread: of the opening, then the socket's */
@@ -113,7 +116,7 @@ static void say_done(live *l, const sotto_caption *c)
     char *report = NULL;
     sotto_error err;
     if (atomic_load(&l->overflow) || !settle(l, VERDICT_DONE)) return;
-    if (sotto_report_write(l->all->c.model, &c->counts, c->touched_part_parameters, &report, &err) == SOTTO_OK)
+    if (sotto_report_write(l->model, &c->counts, c->touched_part_parameters, &report, &err) == SOTTO_OK)
         say(l, OUTBOX_KEEP, caption_done(report));
     sotto_string_free(report);
 }
@@ -405,6 +408,8 @@ static void empty(live *l)
 {
     websocket_free(l->ws);
     sotto_stream_free(l->stream);
+    if (l->leased) pool_release(l->all->c.pool, l->which, true);
+    l->leased = false;
     outbox_free(l->out);
     free(l->prompt);
     l->ws = NULL;
@@ -423,7 +428,7 @@ static void *serve(void *arg)
     bytes = SEND_BYTES;
     setsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     l->began = l->received_at = l->told_at = clock_now_s();
-    say(l, OUTBOX_KEEP, caption_ready(l->all->c.model_name, l->rate));
+    say(l, OUTBOX_KEEP, caption_ready(l->all->c.pool ? pool_get_facts(l->all->c.pool, l->which)->name : "", l->rate));
     bool hears = pthread_create(&l->hearing, NULL, hear, l) == 0;
     if (!hears) {
         snprintf(l->error.message, sizeof l->error.message, "no thread to hear with");
@@ -637,11 +642,22 @@ static live *take_place(lives *all, const char *id, api_error *e)
     return NULL;
 }
 
+static bool is_given_up(void *user)
+{
+    live *l = user;
+    pthread_mutex_lock(&l->all->lock);
+    const bool given_up = l->state != LIVE_OPENING;
+    pthread_mutex_unlock(&l->all->lock);
+    return given_up;
+}
+
 static void *open_stream(void *arg)
 {
     live *l = arg;
     lives *all = l->all;
-    sotto_status st = sotto_stream_open(&l->stream, all->c.model, &l->options, &l->error);
+    sotto_status st = pool_lease(all->c.pool, l->which, true, is_given_up, l, &l->model, &l->error);
+    l->leased = st == SOTTO_OK;
+    if (st == SOTTO_OK) st = sotto_stream_open(&l->stream, l->model, &l->options, &l->error);
     pthread_mutex_lock(&all->lock);
     bool awaited = l->state == LIVE_OPENING;
     if (awaited) {
@@ -672,6 +688,7 @@ live *live_open(lives *all, const live_request *asked, const char *id, void (*on
     l->options = asked->options;
     l->rate = l->options.sample_rate;
     l->samples = asked->samples;
+    l->which = asked->model;
     l->on_open = on_open;
     l->user = user;
     l->out = outbox_create(OUTBOX_BYTES);
@@ -694,6 +711,8 @@ bool live_is_open(live *l, api_error *e)
     l->state = LIVE_TAKEN;
     pthread_mutex_unlock(&l->all->lock);
     if (l->opened == SOTTO_OK) return true;
+    if (l->opened == SOTTO_ELIMIT && !l->leased)
+        return api_error_set(e, 503, "model", "model_busy", "%s; try again later", l->error.message);
     if (l->opened == SOTTO_EINVAL || l->opened == SOTTO_EUNSUPPORTED || l->opened == SOTTO_ELIMIT)
         return api_error_set(e, 400, NULL, "invalid_value", "%s", l->error.message);
     log_event(LOG_ERROR, "live", "id=%s error=%s", l->id, log_quote(quoted, sizeof quoted, l->error.message));

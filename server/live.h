@@ -12,8 +12,7 @@ typedef struct lives lives; /* all streams of the daemon */
 typedef struct live live;   /* one */
 
 typedef struct lives_config {
-    sotto_model *model;
-    const char *model_name;
+    pool *pool;
     engine *engine; /* has the totals */
     size_t most;    /* streams at a time */
     double idle_s;  /* a client silent for so long is pinged, after twice of it dropped */
@@ -43,6 +42,7 @@ typedef enum live_samples { LIVE_S16, LIVE_F32 } live_samples;
 typedef struct live_request {
     sotto_stream_options options;
     live_samples samples; /* how they are sent, both little-endian */
+    size_t model;         /* which of the daemon's */
 } live_request;
 
 /* Takes a place and opens a stream on a thread of its own, because reading the detector may take any time; the texts of

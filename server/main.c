@@ -126,7 +126,9 @@ int main(int argc, char **argv)
     status = 1;
     if (server_start(&s, &c, &err) == SOTTO_OK) {
         char quoted[200];
-        const double load_s = sotto_model_get_info(s.model)->load_s;
+        pool_state state;
+        pool_get_state(s.pool, 0, &state);
+        const double load_s = state.load_s;
         if (c.log_format == LOG_JSON)
             log_event(LOG_INFO, "ready", "url=%s model=%s load_s=%.3f%s%s", s.url,
                       log_quote(quoted, sizeof quoted, s.model_name), load_s, c.wyoming ? " wyoming=" : "",

@@ -35,6 +35,7 @@ static const double AHEAD_S = 30, TICK_S = 0.25, GOODBYE_S = 2, DELIVER_S = 30, 
 typedef struct take {
     struct take *next;
     sotto_stream *stream;
+    size_t model; /* which of the daemon's; leased */
     realtime_turn turn;
     double pushed_s;
     bool cleared; /* its audio is not wanted any more */
@@ -96,6 +97,7 @@ static void end_take(realtime *r, take *t, engine_outcome outcome)
 {
     engine_add_stream(r->all->s->engine, &t->counts, t->touched, outcome);
     sotto_stream_free(t->stream);
+    pool_release(r->all->s->pool, t->model, true);
     realtime_turn_free(&t->turn);
     free(t);
 }
@@ -166,6 +168,18 @@ static void *hear(void *arg)
     return NULL;
 }
 
+/* Nobody waits here for a model to be loaded but where there are several. */
+static bool open_take(realtime *r, take *t, const sotto_stream_options *o, sotto_error *err)
+{
+    pool *models = r->all->s->pool;
+    sotto_model *model;
+    t->model = r->config.model;
+    if (pool_lease(models, t->model, true, NULL, NULL, &model, err) != SOTTO_OK) return false;
+    if (sotto_stream_open(&t->stream, model, o, err) == SOTTO_OK) return true;
+    pool_release(models, t->model, true);
+    return false;
+}
+
 /* Makes a stream for the audio that comes now. The lock is held. */
 static bool begin_take(realtime *r, api_error *e)
 {
@@ -174,7 +188,7 @@ static bool begin_take(realtime *r, api_error *e)
     take *t = calloc(1, sizeof *t), **at = &r->first;
     if (!t) return api_error_set(e, 500, NULL, NULL, "out of memory");
     realtime_config_stream(&r->config, r->all->s, &o);
-    if (sotto_stream_open(&t->stream, r->all->s->model, &o, &err) != SOTTO_OK) {
+    if (!open_take(r, t, &o, &err)) {
         free(t);
         log_failure(r, &err);
         return api_error_set(e, 500, NULL, NULL, "The stream could not be opened");

@@ -105,9 +105,8 @@ static bool set_turns(realtime_config *c, const json_t *turns, const char *param
 
 static bool set_language(realtime_config *c, const server *s, const char *language, api_error *e)
 {
-    const form_facts facts = {.model = s->model_name,
-                              .multilingual = sotto_model_get_info(s->model)->multilingual,
-                              .task = SOTTO_TASK_TRANSCRIBE};
+    const pool_facts *model = pool_get_facts(s->pool, c->model);
+    const form_facts facts = {.model = model->name, .multilingual = model->multilingual, .task = SOTTO_TASK_TRANSCRIBE};
     if (language && !*language) language = NULL;
     if (language && !sotto_language_code(language))
         return api_error_set(e, 400, "language", "invalid_value", "language is \"%.40s\", which is none of Whisper's",
@@ -154,7 +153,7 @@ static bool set_transcription(realtime_config *c, const server *s, const json_t 
         if (strcmp(key, "model") == 0 || strcmp(key, "language") == 0 || strcmp(key, "prompt") == 0 ||
             strcmp(key, "delay") == 0) {
             if (!text_of(value, &text)) return invalid(e, key, "a string");
-            known = *key == 'm'   ? !text || form_check_model(text, s->model_name, e)
+            known = *key == 'm'   ? !text || pool_find(s->pool, text, &c->model, e)
                     : *key == 'l' ? set_language(c, s, text, e)
                     : *key == 'p' ? set_prompt(c, text, e)
                                   : set_delay(c, text, e);
@@ -197,7 +196,8 @@ bool realtime_config_update(realtime_config *c, const server *s, const json_t *s
 
 json_t *realtime_config_json(const realtime_config *c, const server *s, const char *id, bool beta)
 {
-    json_t *transcription = json_pack("{s:o, s:s?, s:o}", "model", reply_json_text(s->model_name), "language",
+    json_t *transcription = json_pack("{s:o, s:s?, s:o}", "model",
+                                      reply_json_text(pool_get_facts(s->pool, c->model)->name), "language",
                                       c->language, "prompt", reply_json_text(c->prompt ? c->prompt : ""));
     if (transcription && c->delay) json_object_set_new(transcription, "delay", json_string(c->delay));
     json_t *turns = !c->vad ? json_null()

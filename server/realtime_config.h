@@ -18,6 +18,7 @@ typedef struct realtime_config {
     const char *delay;    /* a word of OpenAI's; NULL: the default interval */
     const char *language; /* code; NULL: told from what is said */
     char *prompt;         /* NULL: none */
+    size_t model;         /* which of the daemon's */
 } realtime_config;
 
 /* Whether an update asks for another kind of audio or of turns, which a buffer with audio cannot take. */

@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const route *const routes[] = {
-    &route_transcriptions, &route_translations, &route_models,   &route_model, &route_health, &route_ready,
+    &route_transcriptions, &route_translations, &route_models, &route_model_load, &route_model_unload, /* before */
+    &route_model, &route_health, &route_ready,
     &route_report,         &route_metrics,      &route_captions, &route_home,  &route_page,   &route_study,
     &route_inference,      &route_load,         &route_openapi,  &route_realtime,
     &route_jobs_add,       &route_jobs_list,    &route_jobs_events, /* its path is also the next one's */

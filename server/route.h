@@ -18,7 +18,7 @@ typedef struct route {
     const char *ends; /* with `tail`: what stands behind that; NULL = nothing */
     /* GET: answers at once, on the HTTP thread. */
     void (*answer)(server *s, const char *tail, reply *out);
-    /* GET, DELETE: the same, of what belongs to a client. */
+    /* The same, of what belongs to a client; POST too, whose body is dropped. */
     void (*own)(server *s, const char *client, const char *tail, reply *out);
     /* GET: events of what belongs to a client, until they end or the reader leaves; after a true `follow`, `unfollow`
      * is called once. */
@@ -30,7 +30,7 @@ typedef struct route {
     /* POST: a multipart form with a file has arrived; turns its fields into options, or says what is wrong. */
     bool (*check)(server *s, form *f, api_error *e);
     /* POST: a multipart form without a file, answered at once on the HTTP thread. */
-    void (*post)(server *s, const form *f, reply *out);
+    void (*post)(server *s, const char *client, const form *f, reply *out);
     /* POST: names of its fields, where they are not OpenAI's (form.h). */
     bool (*dialect)(const char *name);
     /* GET that goes on as a WebSocket: turns its query into options, which may borrow texts, or says what is wrong. */
@@ -42,7 +42,7 @@ typedef struct route {
 extern const route route_transcriptions, route_translations, route_models, route_model, route_health, route_report,
     route_captions, route_home, route_page, route_study, route_metrics, route_ready, route_inference, route_load,
     route_openapi, route_realtime, route_jobs_add, route_jobs_list, route_jobs_one, route_jobs_delete,
-    route_jobs_events;
+    route_jobs_events, route_model_load, route_model_unload;
 
 /* NULL with *e (404, or 405 and *allow) when there is none. */
 const route *route_find(const char *method, const char *path, const char **tail, const char **allow, api_error *e);

@@ -11,8 +11,7 @@ static const int64_t RATE_MIN = 8000, RATE_MAX = 192000;
 /* Each sets what a parameter says, or says what is wrong. */
 static bool set_model(server *s, live_request *r, const char *value, api_error *e)
 {
-    (void)r;
-    return form_check_model(value, s->model_name, e);
+    return pool_find(s->pool, value, &r->model, e);
 }
 
 static bool set_rate(server *s, live_request *r, const char *value, api_error *e)
@@ -110,8 +109,8 @@ static bool check(server *s, const query_pair *query, size_t n, live_request *r,
                 return api_error_set(e, 400, query[i].name, NULL, "parameter \"%.40s\" is there twice", query[i].name);
         if (!set(s, query[i].name, query[i].value, r, &decode, e)) return false;
     }
-    const form_facts facts = {
-        .model = s->model_name, .multilingual = sotto_model_get_info(s->model)->multilingual, .task = o->task};
+    const pool_facts *model = pool_get_facts(s->pool, r->model);
+    const form_facts facts = {.model = model->name, .multilingual = model->multilingual, .task = o->task};
     if (!form_check_language(&facts, decode.language, e)) return false;
     o->language = decode.language ? sotto_language_code(decode.language) : NULL;
     o->initial_prompt = decode.initial_prompt;

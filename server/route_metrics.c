@@ -30,11 +30,10 @@ static void begin(FILE *to, const char *name, const char *type, const char *help
     fprintf(to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* One sample of `name`; `key` NULL: no label but the model's. */
-static void sample(FILE *to, const server *s, const char *name, const char *key, const char *value, double x)
+static void put(FILE *to, const char *model, const char *name, const char *key, const char *value, double x)
 {
     fprintf(to, "%s{", name);
-    write_label(to, "model", s->model_name);
+    write_label(to, "model", model);
     if (key) {
         fputc(',', to);
         write_label(to, key, value);
@@ -42,60 +41,124 @@ static void sample(FILE *to, const server *s, const char *name, const char *key,
     fprintf(to, "} %.17g\n", x);
 }
 
-static void write_parameters(FILE *to, const server *s, const engine_totals *t)
+/* One sample of `name`, which is not of one model; `key` NULL: no label but the default model's. */
+static void sample(FILE *to, const server *s, const char *name, const char *key, const char *value, double x)
 {
-    const sotto_model_info *m = sotto_model_get_info(s->model);
-    begin(to, "sotto_parameters", "gauge", "Parameters of the resident model by part.");
-    for (int p = 0; p < SOTTO_PART_COUNT; p++)
-        sample(to, s, "sotto_parameters", "part", sotto_part_name((sotto_part)p), (double)m->part_parameters[p]);
-    begin(to, "sotto_parameters_touched", "gauge", "Most parameters of each part that any run has used.");
-    for (int p = 0; p < SOTTO_PART_COUNT; p++)
-        sample(to, s, "sotto_parameters_touched", "part", sotto_part_name((sotto_part)p), (double)t->touched[p]);
-    begin(to, "sotto_resident_bytes", "gauge", "Weights in memory by precision.");
-    for (int p = 0; p < SOTTO_PRECISION_COUNT; p++)
-        sample(to, s, "sotto_resident_bytes", "precision", sotto_precision_name((sotto_precision)p),
-               (double)m->resident_bytes[p]);
+    put(to, s->model_name, name, key, value, x);
 }
 
-static void write_work(FILE *to, const server *s, const engine_totals *t)
-{
+/* A model and its work; live streams are in it where it is the only one. */
+typedef struct row {
+    const char *name;
+    bool loaded;
+    sotto_model_info info; /* while it was in memory */
     uint64_t passes, steps;
-    sotto_model_get_batches(s->model, &passes, &steps);
-    const struct {
+    engine_totals t;
+    pool_state state;
+} row;
+
+static size_t read_rows(server *s, row rows[POOL_MODELS_MOST], const engine_totals *all)
+{
+    const size_t n = pool_count(s->pool);
+    for (size_t i = 0; i < n; i++) {
+        row *r = &rows[i];
+        sotto_model *model = pool_borrow(s->pool, i);
+        *r = (row){.name = pool_get_facts(s->pool, i)->name, .loaded = model};
+        if (n == 1)
+            r->t = *all;
+        else
+            engine_get_model_totals(s->engine, i, &r->t);
+        pool_get_state(s->pool, i, &r->state);
+        if (!model) continue;
+        r->info = *sotto_model_get_info(model);
+        sotto_model_get_batches(model, &r->passes, &r->steps);
+        pool_release(s->pool, i, false);
+    }
+    return n;
+}
+
+static void write_parameters(FILE *to, const row *rows, size_t n)
+{
+    begin(to, "sotto_parameters", "gauge", "Parameters of the resident models by part.");
+    for (size_t i = 0; i < n; i++)
+        for (int p = 0; rows[i].loaded && p < SOTTO_PART_COUNT; p++)
+            put(to, rows[i].name, "sotto_parameters", "part", sotto_part_name((sotto_part)p),
+                (double)rows[i].info.part_parameters[p]);
+    begin(to, "sotto_parameters_touched", "gauge", "Most parameters of each part that any run has used.");
+    for (size_t i = 0; i < n; i++)
+        for (int p = 0; p < SOTTO_PART_COUNT; p++)
+            put(to, rows[i].name, "sotto_parameters_touched", "part", sotto_part_name((sotto_part)p),
+                (double)rows[i].t.touched[p]);
+    begin(to, "sotto_resident_bytes", "gauge", "Weights in memory by precision.");
+    for (size_t i = 0; i < n; i++)
+        for (int p = 0; rows[i].loaded && p < SOTTO_PRECISION_COUNT; p++)
+            put(to, rows[i].name, "sotto_resident_bytes", "precision", sotto_precision_name((sotto_precision)p),
+                (double)rows[i].info.resident_bytes[p]);
+    begin(to, "sotto_model_loaded", "gauge", "1 while the model is in memory.");
+    for (size_t i = 0; i < n; i++) put(to, rows[i].name, "sotto_model_loaded", NULL, NULL, rows[i].loaded);
+    begin(to, "sotto_model_loads_total", "counter", "How often the model was loaded.");
+    for (size_t i = 0; i < n; i++) put(to, rows[i].name, "sotto_model_loads_total", NULL, NULL, (double)rows[i].state.loads);
+    begin(to, "sotto_model_load_seconds", "gauge", "What its last load took.");
+    for (size_t i = 0; i < n; i++) put(to, rows[i].name, "sotto_model_load_seconds", NULL, NULL, rows[i].state.load_s);
+}
+
+/* How a counter is read from a row. */
+static double audio_s(const row *r) { return r->t.sum.audio_s; }
+static double wall_s(const row *r) { return r->t.sum.wall_s; }
+static double windows(const row *r) { return (double)r->t.sum.windows; }
+static double decoder_steps(const row *r) { return (double)r->t.sum.decoder_steps; }
+static double tokens_prefilled(const row *r) { return (double)r->t.sum.tokens_prefilled; }
+static double tokens_decoded(const row *r) { return (double)r->t.sum.tokens_decoded; }
+static double tokens_kept(const row *r) { return (double)r->t.sum.tokens_kept; }
+static double fallbacks(const row *r) { return (double)r->t.sum.fallbacks; }
+static double full_window_retries(const row *r) { return (double)r->t.sum.full_window_retries; }
+static double windows_skipped(const row *r) { return (double)r->t.sum.windows_skipped; }
+static double passes(const row *r) { return (double)r->passes; }
+static double steps(const row *r) { return (double)r->steps; }
+static double speech_s(const row *r) { return r->t.sum.speech_s; }
+static double covered_s(const row *r) { return r->t.sum.covered_s; }
+static double gaps_decoded(const row *r) { return (double)r->t.sum.gaps_decoded; }
+static double gaps_left(const row *r) { return (double)r->t.sum.gaps_left; }
+
+static void write_work(FILE *to, const row *rows, size_t n)
+{
+    static const struct {
         const char *name, *help;
-        double value;
+        double (*of)(const row *r);
     } table[] = {
-        {"sotto_audio_seconds_total", "Audio transcribed.", t->sum.audio_s},
-        {"sotto_busy_seconds_total", "Time in which something was transcribed.", t->sum.wall_s},
-        {"sotto_windows_total", "Windows encoded.", (double)t->sum.windows},
-        {"sotto_decoder_steps_total", "Passes of the decoder.", (double)t->sum.decoder_steps},
-        {"sotto_tokens_prefilled_total", "Tokens of prompts.", (double)t->sum.tokens_prefilled},
-        {"sotto_tokens_decoded_total", "Tokens generated.", (double)t->sum.tokens_decoded},
-        {"sotto_tokens_kept_total", "Tokens in the texts.", (double)t->sum.tokens_kept},
-        {"sotto_fallbacks_total", "Windows decoded again at a higher temperature.", (double)t->sum.fallbacks},
+        {"sotto_audio_seconds_total", "Audio transcribed.", audio_s},
+        {"sotto_busy_seconds_total", "Time in which something was transcribed.", wall_s},
+        {"sotto_windows_total", "Windows encoded.", windows},
+        {"sotto_decoder_steps_total", "Passes of the decoder.", decoder_steps},
+        {"sotto_tokens_prefilled_total", "Tokens of prompts.", tokens_prefilled},
+        {"sotto_tokens_decoded_total", "Tokens generated.", tokens_decoded},
+        {"sotto_tokens_kept_total", "Tokens in the texts.", tokens_kept},
+        {"sotto_fallbacks_total", "Windows decoded again at a higher temperature.", fallbacks},
         {"sotto_full_window_retries_total", "Windows encoded and decoded again in full, for signs of failure.",
-         (double)t->sum.full_window_retries},
-        {"sotto_windows_skipped_total", "Windows judged silent.", (double)t->sum.windows_skipped},
-        {"sotto_batch_passes_total", "Decoder passes computed, each for all sequences that were ready.",
-         (double)passes},
-        {"sotto_batch_steps_total", "Steps of sequences in those passes.", (double)steps},
-        {"sotto_speech_seconds_total", "Speech in recordings by the voice detector.", t->sum.speech_s},
-        {"sotto_speech_covered_seconds_total", "That of it inside of segments.", t->sum.covered_s},
-        {"sotto_gaps_decoded_total", "Stretches of speech outside of segments that were decoded again.",
-         (double)t->sum.gaps_decoded},
-        {"sotto_gaps_uncovered_total", "Those that stayed outside.", (double)t->sum.gaps_left},
+         full_window_retries},
+        {"sotto_windows_skipped_total", "Windows judged silent.", windows_skipped},
+        {"sotto_batch_passes_total", "Decoder passes computed since the model was loaded, each for all sequences that were ready.",
+         passes},
+        {"sotto_batch_steps_total", "Steps of sequences in those passes.", steps},
+        {"sotto_speech_seconds_total", "Speech in recordings by the voice detector.", speech_s},
+        {"sotto_speech_covered_seconds_total", "That of it inside of segments.", covered_s},
+        {"sotto_gaps_decoded_total", "Stretches of speech outside of segments that were decoded again.", gaps_decoded},
+        {"sotto_gaps_uncovered_total", "Those that stayed outside.", gaps_left},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         begin(to, table[i].name, "counter", table[i].help);
-        sample(to, s, table[i].name, NULL, NULL, table[i].value);
+        for (size_t k = 0; k < n; k++) put(to, rows[k].name, table[i].name, NULL, NULL, table[i].of(&rows[k]));
     }
     begin(to, "sotto_multiply_adds_total", "counter", "Products with each part's parameters.");
-    for (int p = 0; p < SOTTO_PART_COUNT; p++)
-        sample(to, s, "sotto_multiply_adds_total", "part", sotto_part_name((sotto_part)p),
-               (double)t->sum.multiply_adds[p]);
+    for (size_t k = 0; k < n; k++)
+        for (int p = 0; p < SOTTO_PART_COUNT; p++)
+            put(to, rows[k].name, "sotto_multiply_adds_total", "part", sotto_part_name((sotto_part)p),
+                (double)rows[k].t.sum.multiply_adds[p]);
     begin(to, "sotto_stage_seconds_total", "counter", "Time by stage, summed over what ran side by side.");
-    for (int i = 0; i < SOTTO_STAGE_COUNT; i++)
-        sample(to, s, "sotto_stage_seconds_total", "stage", sotto_stage_name((sotto_stage)i), t->sum.stage_s[i]);
+    for (size_t k = 0; k < n; k++)
+        for (int i = 0; i < SOTTO_STAGE_COUNT; i++)
+            put(to, rows[k].name, "sotto_stage_seconds_total", "stage", sotto_stage_name((sotto_stage)i),
+                rows[k].t.sum.stage_s[i]);
 }
 
 /* Recordings of durable jobs; nothing where there are none. */
@@ -130,10 +193,14 @@ static void write_worker(FILE *to, server *s)
     sample(to, s, "sotto_queue_jobs_total", "event", "repeated", (double)c.repeated);
 }
 
-static void write_requests(FILE *to, server *s, const engine_totals *t)
+static void write_requests(FILE *to, server *s, const engine_totals *t, const row *rows, size_t n)
 {
-    uint64_t passes, steps;
-    sotto_model_get_batches(s->model, &passes, &steps);
+    uint64_t computed = 0, stepped = 0, bytes, most_bytes;
+    for (size_t i = 0; i < n; i++) {
+        computed += rows[i].passes;
+        stepped += rows[i].steps;
+    }
+    pool_get_bytes(s->pool, &bytes, &most_bytes);
     begin(to, "sotto_requests_total", "counter", "Recordings and live streams that ended, by outcome.");
     sample(to, s, "sotto_requests_total", "outcome", "done", (double)t->sum.runs);
     sample(to, s, "sotto_requests_total", "outcome", "failed", (double)t->failed);
@@ -153,7 +220,9 @@ static void write_requests(FILE *to, server *s, const engine_totals *t)
         {"sotto_clients", "Clients with recordings that wait or run.", (double)queue_clients(s->queue)},
         {"sotto_connections", "Connections open.", (double)http_connections(s->http)},
         {"sotto_batch_size", "Sequences decoded together, mean since the start; 0 before the first.",
-         passes ? (double)steps / (double)passes : 0},
+         computed ? (double)stepped / (double)computed : 0},
+        {"sotto_weights_bytes", "Weights in memory, of all models.", (double)bytes},
+        {"sotto_weights_bytes_most", "The most there were at a time.", (double)most_bytes},
         {"sotto_real_time_factor", "Seconds that the last recording took for each of its own; 0 before the first.",
          t->last.audio_s > 0 ? t->last.wall_s / t->last.audio_s : 0},
     };
@@ -225,22 +294,26 @@ static void write_process(FILE *to, const server *s)
 static void answer(server *s, const char *tail, reply *out)
 {
     engine_totals t;
+    row *rows = calloc(POOL_MODELS_MOST, sizeof *rows);
     char *text = NULL;
     size_t size = 0;
     FILE *to = open_memstream(&text, &size);
     (void)tail;
     lives_get_totals(s->lives, &t);
-    if (to) {
-        write_parameters(to, s, &t);
-        write_work(to, s, &t);
-        write_requests(to, s, &t);
+    if (to && rows) {
+        const size_t n = read_rows(s, rows, &t);
+        write_parameters(to, rows, n);
+        write_work(to, rows, n);
+        write_requests(to, s, &t, rows, n);
         write_traffic(to, s);
         write_process(to, s);
     }
-    if (!to || fclose(to) != 0) {
+    const bool whole = to && rows && fflush(to) == 0;
+    if (to && (fclose(to) != 0 || !whole)) {
         free(text);
         text = NULL;
     }
+    free(rows);
     reply_own(out, 200, type_metrics, text, size, free);
 }
 

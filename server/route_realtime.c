@@ -8,6 +8,7 @@
 static bool check(server *s, const query_pair *query, size_t n, api_error *e)
 {
     bool transcribes = false;
+    size_t model;
     for (size_t i = 0; i < n; i++) {
         const char *name = query[i].name, *value = query[i].value;
         if (strcmp(name, "intent") == 0)
@@ -15,7 +16,7 @@ static bool check(server *s, const query_pair *query, size_t n, api_error *e)
         else if (strcmp(name, "model") != 0)
             return api_error_set(e, 400, name, "unknown_parameter",
                                  "unknown parameter \"%.40s\"; there are intent and model", name);
-        else if (*value && !form_check_model(value, s->model_name, e))
+        else if (!pool_find(s->pool, value, &model, e))
             return false;
     }
     if (!transcribes)

@@ -5,10 +5,8 @@
 
 static bool check(server *s, form *f, api_error *e)
 {
-    const form_facts facts = {.model = s->model_name,
-                              .multilingual = sotto_model_get_info(s->model)->multilingual,
-                              .task = SOTTO_TASK_TRANSLATE};
-    return form_finish(f, &facts, e);
+    form_facts facts;
+    return server_choose(s, form_value(f, "model"), SOTTO_TASK_TRANSLATE, &facts, &f->model, e) && form_finish(f, &facts, e);
 }
 
 const route route_translations = {.method = "POST", .path = "/v1/audio/translations", .check = check};

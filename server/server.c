@@ -15,54 +15,51 @@
 #include "tls.h"
 #include "wyoming.h"
 
-/* "models/tiny.en/" -> "tiny.en"; a model's main file is called after its directory. */
-static void name_model(server *s, const char *path)
-{
-    char copy[4096];
-    snprintf(copy, sizeof copy, "%s", path);
-    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/';) copy[--n] = '\0';
-    char *slash = strrchr(copy, '/'), *base = slash ? slash + 1 : copy;
-    if (slash && slash > copy && (strcmp(base, "model.bin") == 0 || strcmp(base, "model.safetensors") == 0)) {
-        *slash = '\0';
-        slash = strrchr(copy, '/');
-        base = slash ? slash + 1 : copy;
-    }
-    snprintf(s->model_name, sizeof s->model_name, "%.*s", (int)sizeof s->model_name - 1, base);
-}
-
 /* A voice detector that cannot be read would fail every recording: one without samples tells now. */
 static sotto_status try_vad(const server *s, sotto_error *err)
 {
+    sotto_model *model;
     sotto_session *session;
     sotto_options options;
     const sotto_result *result;
-    sotto_status st = sotto_session_open(&session, s->model, err);
+    sotto_status st = pool_lease(s->pool, 0, false, NULL, NULL, &model, err);
+    if (st != SOTTO_OK) return st;
+    st = sotto_session_open(&session, model, err);
     sotto_options_default(&options);
     options.language = "en";
     options.vad_path = s->vad_path;
     if (st == SOTTO_OK) st = sotto_transcribe_pcm(session, NULL, 0, &options, &result, err);
     sotto_session_free(session);
+    pool_release(s->pool, 0, false);
     return st;
 }
 
 static sotto_status load(server *s, sotto_error *err)
 {
-    char *path = NULL;
-    sotto_model_options options;
-    sotto_model_options_default(&options);
-    options.threads = (int32_t)s->config->threads;
-    options.no_cache = !s->config->cache;
-    options.precision = models_precision(s->config->precision);
-    sotto_status st = models_resolve(s->config->model, &path, err);
-    if (st != SOTTO_OK) return st;
-    char *real = realpath(path, NULL); /* "." and links have no telling names */
-    name_model(s, models_is_plain_name(s->config->model) || !real ? path : real);
-    if ((st = models_resolve_vad(s->config->vad, &s->vad_path, err)) == SOTTO_OK)
-        st = models_open(&s->model, path, &options, s->config->shrink, s->config->calibration, err);
-    if (st == SOTTO_OK && s->vad_path) st = try_vad(s, err);
-    free(real);
-    free(path);
-    return st;
+    const config *c = s->config;
+    pool_config models = {.models = (const char *const *)(uintptr_t)c->models.items,
+                          .n = c->models.n,
+                          .budget_bytes = (double)c->memory_budget,
+                          .idle_s = c->model_idle,
+                          .shrink = c->shrink,
+                          .calibration = c->calibration};
+    sotto_model_options_default(&models.open);
+    models.open.threads = (int32_t)c->threads;
+    models.open.no_cache = !c->cache;
+    models.open.precision = models_precision(c->precision);
+    sotto_status st = pool_start(&s->pool, &models, err);
+    atomic_init(&s->inference_model, 0);
+    if (st == SOTTO_OK) snprintf(s->model_name, sizeof s->model_name, "%s", pool_get_facts(s->pool, 0)->name);
+    if (st == SOTTO_OK) st = models_resolve_vad(c->vad, &s->vad_path, err);
+    return st == SOTTO_OK && s->vad_path ? try_vad(s, err) : st;
+}
+
+bool server_choose(const server *s, const char *name, sotto_task task, form_facts *facts, size_t *model, api_error *e)
+{
+    if (!pool_find(s->pool, name, model, e)) return false;
+    const pool_facts *chosen = pool_get_facts(s->pool, *model);
+    *facts = (form_facts){.model = chosen->name, .multilingual = chosen->multilingual, .task = task};
+    return true;
 }
 
 /* The one that the service manager has opened, else that of --listen. */
@@ -106,9 +103,8 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
         st = options_fail(err, SOTTO_ENOMEM, "out of memory: queue of %zu", (size_t)c->max_queue);
         goto fail;
     }
-    if ((st = engine_start(&s->engine, s->model, s->queue, (size_t)c->slots, s->vad_path, err)) != SOTTO_OK) goto fail;
-    const lives_config streams = {.model = s->model,
-                                  .model_name = s->model_name,
+    if ((st = engine_start(&s->engine, s->pool, s->queue, (size_t)c->slots, s->vad_path, err)) != SOTTO_OK) goto fail;
+    const lives_config streams = {.pool = s->pool,
                                   .engine = s->engine,
                                   .most = (size_t)c->live_streams,
                                   .idle_s = c->idle_timeout};
@@ -164,6 +160,12 @@ bool server_lives(server *s)
     return true;
 }
 
+bool server_admin(const server *s, const char *client, api_error *e)
+{
+    if (!s->keys || keys_is_admin(s->keys, client)) return true;
+    return api_error_set(e, 403, NULL, "forbidden", "This API key may not load and unload models; one that the key file calls admin may");
+}
+
 void server_full(const server *s, queue_result why, api_error *e)
 {
     if (why == QUEUE_CLOSED || atomic_load(&s->draining))
@@ -193,6 +195,7 @@ size_t server_stop(server *s)
 {
     size_t cut = s->http ? server_busy(s) : 0;
     atomic_store(&s->draining, true);
+    pool_stop(s->pool); /* nobody waits for a model */
     /* The queue's watcher repeats the cancellation until the engine has ended. */
     jobs_drain(s->jobs);
     worker_drain(s->worker);
@@ -222,7 +225,7 @@ size_t server_stop(server *s)
     keys_free(s->keys);
     traffic_free(s->traffic);
     tls_close();
-    sotto_model_free(s->model);
+    pool_free(s->pool);
     free(s->vad_path);
     *s = (server){.listener = -1, .wyoming_listener = -1};
     return cut;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The daemon as a whole: one model, one queue, one engine, live streams, one HTTP front. */
+ * The daemon as a whole: its models, one queue, one engine, live streams, one HTTP front. */
 #ifndef SOTTOD_SERVER_H
 #define SOTTOD_SERVER_H
 
@@ -11,6 +11,7 @@
 #include "jobs.h"
 #include "keys.h"
 #include "live.h"
+#include "pool.h"
 #include "queue.h"
 #include "traffic.h"
 #include "watch.h"
@@ -23,8 +24,9 @@ typedef struct realtimes realtimes;
 typedef struct server {
     const config *config;
     const char *spool;
-    sotto_model *model;
-    char model_name[128];
+    pool *pool;
+    atomic_size_t inference_model; /* which of them /inference takes: /load chooses */
+    char model_name[POOL_NAME_BYTES]; /* the default one's */
     char *vad_path;
     time_t started;
     keys *keys; /* NULL: everyone may use the daemon */
@@ -52,6 +54,12 @@ void server_reload(server *s);
 
 /* For a watchdog: true when the parts answer, else it does not return. */
 bool server_lives(server *s);
+
+/* Which model a request means, and what its fields are checked against. False with *e, 404. */
+bool server_choose(const server *s, const char *name, sotto_task task, form_facts *facts, size_t *model, api_error *e);
+
+/* May this client load and unload models? Everyone may where there are no keys. False with *e, 403. */
+bool server_admin(const server *s, const char *client, api_error *e);
 
 /* Why a request finds no place in the queue. */
 void server_full(const server *s, queue_result why, api_error *e);

@@ -46,7 +46,7 @@ class OpenApi(unittest.TestCase):
         routes = set()
         for file in (SOURCE / "server").glob("route_*.c"):
             for method, path, tail, ends in re.findall(
-                r'\.method = "(\w+)", \.path = "([^"]+)"(, \.tail = true)?(?:, \.ends = "([^"]+)")?',
+                r'\.method = "(\w+)",\s+\.path = "([^"]+)"(, \.tail = true)?(?:, \.ends = "([^"]+)")?',
                 file.read_text(encoding="utf-8"),
             ):
                 routes.add((method.lower(), path + ("{id}" if tail else "") + ends))

@@ -85,7 +85,7 @@ class Endpoints(Shared):
         listed = self.d.get("/v1/models").json
         self.assertEqual(listed["object"], "list")
         self.assertEqual([m["id"] for m in listed["data"]], ["tiny.en"])
-        self.assertEqual(set(listed["data"][0]), {"id", "object", "created", "owned_by"})
+        self.assertEqual(set(listed["data"][0]), {"id", "object", "created", "owned_by", "sotto"})
         self.assertEqual(self.d.get("/v1/models/tiny.en").json, listed["data"][0])
         self.assertEqual(self.d.get("/v1/models/whisper-1").status, 200)
         self.refused(self.d.get("/v1/models/nope"), 404, "model", "model_not_found")

@@ -183,7 +183,7 @@ static void connect_pair(int fd[2])
 static void begin(client *c, size_t confirmed, size_t tentative)
 {
     static const websocket_handler handler = {.on_text = on_text};
-    const lives_config config = {.model_name = "script", .most = 1, .idle_s = 60};
+    const lives_config config = {.most = 1, .idle_s = 60};
     const live_request asked = {.options = {.sample_rate = 16000}};
     const websocket_io io = {.read = read_socket, .write = write_socket, .user = c};
     sotto_error err;
