@@ -14,7 +14,7 @@ from pathlib import Path
 
 import soundfile
 from chromium import Chromium
-from daemon import RECORDINGS, Daemon, need_model, word_edits
+from daemon import RECORDINGS, Daemon, multipart, need_model, word_edits
 from test_captions import JFK
 
 # SOTTO_SCREENSHOTS names a directory that keeps what the page looks like, for people.
@@ -258,6 +258,29 @@ class Page(unittest.TestCase):
             self.click(page, "document.getElementById('cancel')")
             page.wait_for(f"{NOTE} === 'Cancelled.' && document.getElementById('work').hidden")
             self.assertEqual(page.errors, [])
+
+    def test_jobs(self):
+        with tempfile.TemporaryDirectory() as state, Daemon("--state-dir", state) as d, Chromium() as page:
+            page.size(1280, 900)
+            page.open(d.url + "/")
+            item = "document.querySelector('.job')"
+            body, kind = multipart([("temperature_inc", "0")], self.recording.read_bytes(), "talk.wav")
+            page.wait_for("document.getElementById('model').textContent !== ''")
+            self.assertEqual(d.request("POST", "/v1/jobs", body, {"Content-Type": kind}).status, 201)
+            page.open(d.url + "/")
+            page.wait_for(f"{item} && {item}.querySelector('span').textContent.startsWith('1 of 1 recordings')", 60)
+            self.assertEqual(page.run(f"{item}.querySelector('progress').value"), 1)
+            self.click(page, f"{item}.querySelector('button')")
+            page.wait_for(f"!!{item}.querySelector('dd')")
+            self.assertIn("talk.wav", page.run(f"{item}.querySelector('dt').textContent"))
+            self.assertLess(word_edits(page.run(f"{item}.querySelector('dd').textContent"), JFK), 4)
+            self.keep(page, "jobs")
+            page.size(380, 700)
+            self.assertLessEqual(page.run(WIDTH), 380)
+            self.click(page, f"{item}.querySelectorAll('button')[1]")
+            page.wait_for("!document.querySelector('.job') && document.getElementById('jobs').hidden")
+            self.assertEqual(d.get("/v1/jobs").json["data"], [])
+            self.assertEqual((page.errors, page.console), ([], []))
 
     def test_asks_nobody_else(self):
         answer = self.d.get("/")
