@@ -230,12 +230,14 @@ static void part(pool *p, const waiter *w)
     pthread_cond_broadcast(&p->changed);
 }
 
-/* Does someone wait before `w` for another model? Whoever came later must not keep a model in memory that has to
- * leave. */
+/* Does someone who came before `w` wait for room for another model? Whoever came later must not keep a model in memory
+ * that has to leave. */
 static bool others_first(const pool *p, const waiter *w)
 {
-    for (const waiter *one = p->first; one != w; one = one->next)
-        if (one->model != w->model) return true;
+    for (const waiter *one = p->first; one != w; one = one->next) {
+        const resident *r = &p->models[one->model];
+        if (one->model != w->model && !r->model && !r->busy && !fits(p, r->bytes)) return true;
+    }
     return false;
 }
 
@@ -299,6 +301,7 @@ void pool_release(pool *p, size_t i, bool standing)
     pthread_mutex_lock(&p->lock);
     r->leases--;
     r->standing -= standing;
+    r->used_at = clock_now_s();
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
 }

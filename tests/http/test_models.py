@@ -133,6 +133,21 @@ class Models(unittest.TestCase):
             self.assertEqual(set(answers), {200})
             self.assertGreater(state(d, "tiny.en")["loads"], 1)
 
+    def test_a_model_that_drains_holds_up_no_other(self):
+        with self.daemon("--slots", "4") as d, concurrent.futures.ThreadPoolExecutor(2) as pool:
+            began = time.monotonic()
+            long = pool.submit(ask, d, "tiny.en", quiet(1800))
+            self.assertTrue(until(lambda: state(d, "tiny.en")["in_use"] == 1))
+            self.assertEqual(d.request("POST", "/v1/models/tiny.en/unload").status, 202)
+            waits = pool.submit(ask, d, "tiny.en")
+            self.assertTrue(d.wait_for(lambda h: h["running"] == 2))
+            self.assertEqual(ask(d, "base").json["text"], self.texts["base"])
+            if long.done():  # only a machine that is through with half an hour of sound at once tells nothing
+                self.assertLess(time.monotonic() - began, 3, "base waited for what tiny.en was at")
+            self.assertEqual(waits.result().json["text"], self.texts["tiny.en"])
+            self.assertEqual(long.result().status, 200)
+            self.assertEqual(state(d, "tiny.en")["loads"], 2)
+
     def test_the_only_model_is_swapped_too(self):
         """What slots keep of a model from one recording to the next goes with it."""
         with Daemon("--slots", "2") as d:
