@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -131,7 +132,7 @@ class Server:
         self.name, self.port, self.log_path = name, port, BUILD / log
         self.fields = fields or {}
         self.log = self.log_path.open("a")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=env)
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=env, start_new_session=True)
         for _ in range(600):
             try:
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -181,6 +182,10 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        try:  # processes of its own that it left behind
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.log.close()
 
 
