@@ -47,6 +47,9 @@ typedef struct client_command {
 extern const client_command client_commands[];
 extern const size_t client_command_count;
 
+/* A command of commands, `name`: runs the one that argv[1] names, or prints them and `more`. */
+int command_group(const char *name, const client_command *commands, size_t n, const char *more, int argc, char **argv);
+
 /* Hands every command's options, in the table's order, to `visit`; those of commands within commands too. */
 void commands_visit(void (*visit)(const options_program *program, void *user), void *user);
 

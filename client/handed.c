@@ -119,44 +119,18 @@ int command_jobs_cancel(int argc, char **argv)
 
 /* ---- command ---------------------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-} commands[] = {
+static const client_command commands[] = {
     {"submit", command_jobs_submit, "hand over recordings and folders"},
     {"status", command_jobs_status, "how far they are"},
     {"results", command_jobs_results, "write what they became"},
     {"cancel", command_jobs_cancel, "end jobs and delete what the daemon has of them"},
 };
-enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
-
-static void print_usage(FILE *to)
-{
-    fputs("Usage: sotto jobs COMMAND [OPTION]…\n\nCommands:\n", to);
-    for (size_t i = 0; i < COMMAND_COUNT; i++) fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
-    fputs("\nExample:\n"
-          "  sotto jobs submit --recursive recordings/\n"
-          "  sotto jobs status --watch\n"
-          "  sotto jobs results -o texts -f srt,json\n"
-          "\n'sotto jobs COMMAND --help' lists the options of a command.\n",
-          to);
-}
 
 int command_jobs(int argc, char **argv)
 {
-    if (options_visiting()) {
-        for (size_t i = 0; i < COMMAND_COUNT; i++)
-            commands[i].run(1, (char *[]){(char *)(uintptr_t)commands[i].name, NULL});
-        return EXIT_FINE;
-    }
-    for (size_t i = 0; argc > 1 && i < COMMAND_COUNT; i++)
-        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        print_usage(stdout);
-        return EXIT_FINE;
-    }
-    if (argc > 1) fprintf(stderr, "sotto jobs: unknown command \"%s\"\n", argv[1]);
-    print_usage(stderr);
-    return EXIT_USAGE;
+    return command_group("sotto jobs", commands, sizeof commands / sizeof *commands,
+                         "Example:\n"
+                         "  sotto jobs submit --recursive recordings/\n"
+                         "  sotto jobs status --watch\n"
+                         "  sotto jobs results -o texts -f srt,json\n\n", argc, argv);
 }

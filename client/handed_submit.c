@@ -83,6 +83,17 @@ static bool is_known(const submission *s, const char *name, uint64_t bytes)
     return false;
 }
 
+/* Of what was gathered. */
+static void let_go(submission *s)
+{
+    while (s->n > 0) {
+        s->n--;
+        input_close(&s->inputs[s->n]);
+        free(s->names[s->n]);
+    }
+    s->bytes = 0;
+}
+
 /* One job of what was gathered. */
 static sotto_status send(submission *s, sotto_error *err)
 {
@@ -99,12 +110,7 @@ static sotto_status send(submission *s, sotto_error *err)
         s->sent += s->n;
     }
     json_decref(job);
-    while (s->n > 0) {
-        s->n--;
-        input_close(&s->inputs[s->n]);
-        free(s->names[s->n]);
-    }
-    s->bytes = 0;
+    let_go(s);
     return st;
 }
 
@@ -112,7 +118,7 @@ static sotto_status send(submission *s, sotto_error *err)
 static sotto_status add(submission *s, const input_entry *e, sotto_error *err)
 {
     input in = {.fd = -1};
-    sotto_error why;
+    sotto_error why = {.message = "a recording cannot be examined"};
     struct stat st;
     sotto_status status = SOTTO_OK;
     if (e->trouble || input_open(&in, e->path, &why) != SOTTO_OK || stat(in.path, &st) != 0) {
@@ -168,11 +174,7 @@ static int submit_all(submission *s, const char *const *names, size_t n)
     fprintf(stderr, "sotto jobs: %zu recordings were handed over", s->sent);
     if (s->left_out) fprintf(stderr, ", %zu the daemon has already", s->left_out);
     fputs(st != SOTTO_OK || is_interrupted() ? "; --resume goes on from here\n" : "\n", stderr);
-    while (s->n > 0) {
-        s->n--;
-        input_close(&s->inputs[s->n]);
-        free(s->names[s->n]);
-    }
+    let_go(s);
     json_decref(s->known);
     remote_free(s->r);
     inputs_free(&in);

@@ -212,24 +212,26 @@ static void end_stream(job *j)
     stream_failed(j, &e);
 }
 
-/* With the model in memory. */
-static sotto_status transcribe(struct slot *s, job *j, char **body, sotto_error *err)
+/* With the model in memory: the reply, or the events. */
+static sotto_status transcribe(struct slot *s, job *j, sotto_error *err)
 {
-    engine *e = s->e;
+    const bool json = j->form.format == SOTTO_FORMAT_JSON || j->form.format == SOTTO_FORMAT_VERBOSE_JSON;
     const sotto_result *result = NULL;
+    char *body = NULL;
     sotto_status st = open_session(s, j->form.model, j->model, err);
     /* A cancellation meant for the slot's job before cannot end this one: the sweep asks for it under the queue's lock,
      * while that job is the running one, and the call forgets what came before it. */
     if (st == SOTTO_OK) st = sotto_transcribe_file(s->session, j->upload.path, &j->form.options, &result, err);
     if (st != SOTTO_OK) return st;
-    add_counts(e, j->form.model, result);
+    add_counts(s->e, j->form.model, result);
     j->audio_s = result->duration_s;
     if (j->events) return stream_done(j, result) ? SOTTO_OK : SOTTO_ECANCELLED;
-    st = sotto_result_write(result, j->model, j->form.format, &j->form.write, body, err);
-    if (st == SOTTO_OK && j->form.whisper_cpp) st = whisper_cpp_rewrite(result, j->form.format, body, err);
-    const bool json = j->form.format == SOTTO_FORMAT_JSON || j->form.format == SOTTO_FORMAT_VERBOSE_JSON;
-    if (st == SOTTO_OK && !json) tell_coverage(&j->reply, &result->coverage);
-    return st;
+    st = sotto_result_write(result, j->model, j->form.format, &j->form.write, &body, err);
+    if (st == SOTTO_OK && j->form.whisper_cpp) st = whisper_cpp_rewrite(result, j->form.format, &body, err);
+    if (st != SOTTO_OK) return st;
+    reply_own(&j->reply, 200, json ? reply_type_json : reply_type_text, body, strlen(body), release_string);
+    if (!json) tell_coverage(&j->reply, &result->coverage);
+    return SOTTO_OK;
 }
 
 static void count_failed(engine *e, sotto_status st)
@@ -244,7 +246,6 @@ static bool run(struct slot *s, job *j)
 {
     engine *e = s->e;
     sotto_error err = {0};
-    char *body = NULL;
     j->form.options.on_progress = keep_going;
     j->form.options.user = j;
     j->form.options.vad_path = e->vad_path;
@@ -259,17 +260,10 @@ static bool run(struct slot *s, job *j)
         return true;
     }
     if (st == SOTTO_OK) {
-        st = transcribe(s, j, &body, &err);
+        st = transcribe(s, j, &err);
         pool_release(e->models, j->form.model, false);
     }
-    if (st == SOTTO_OK && j->events) return true;
-    if (st == SOTTO_OK) {
-        const bool json = j->form.format == SOTTO_FORMAT_JSON || j->form.format == SOTTO_FORMAT_VERBOSE_JSON;
-        const reply told = j->reply;
-        reply_own(&j->reply, 200, json ? reply_type_json : reply_type_text, body, strlen(body), release_string);
-        memcpy(j->reply.coverage, told.coverage, sizeof told.coverage);
-        return true;
-    }
+    if (st == SOTTO_OK) return true;
     count_failed(e, st);
     if (st == SOTTO_ECANCELLED) return false;
     err.code = st;

@@ -133,7 +133,7 @@ bool form_model_known(const char *name, const char *loaded)
     return strcmp(name, loaded) == 0 || strcmp(name, "whisper-1") == 0 || strcmp(name, "default") == 0;
 }
 
-bool form_check_model(const char *name, const char *loaded, api_error *e)
+static bool check_model(const char *name, const char *loaded, api_error *e)
 {
     if (form_model_known(name, loaded)) return true;
     return api_error_set(e, 404, "model", "model_not_found",
@@ -264,7 +264,7 @@ static bool apply_rule(form *f, const field_rule *rule, const form_field *field,
     bool flag;
     switch (rule->use) {
     case USE_MODEL:
-        return form_check_model(value, facts->model, e);
+        return check_model(value, facts->model, e);
     case USE_FORMAT:
         if (sotto_format_parse(value, &f->format)) return true;
         return api_error_set(e, 400, "response_format", "invalid_value",

@@ -64,8 +64,7 @@ bool form_is_text(const form_field *field); /* UTF-8 without NUL */
 /* All fields are there: checks them and fills options, format and write. */
 bool form_finish(form *f, const form_facts *facts, api_error *e);
 
-/* The checks that other routes share: the model asked for is that one; its languages fit (NULL: any). */
-bool form_check_model(const char *name, const char *loaded, api_error *e);
+/* The check that other routes share: the language fits the model (NULL: any). */
 bool form_check_language(const form_facts *facts, const char *language, api_error *e);
 
 /* Is `name` what a client may call the loaded model: its own name, "whisper-1" or "default"? */

@@ -2,6 +2,7 @@
  * Life of a job (job.h). */
 #include "job.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -45,4 +46,14 @@ double clock_now_s(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct timespec clock_after_s(double seconds)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    const double end = (double)t.tv_nsec * 1e-9 + seconds;
+    t.tv_sec += (time_t)end;
+    t.tv_nsec = (long)((end - floor(end)) * 1e9);
+    return t;
 }

@@ -7,6 +7,7 @@
 #define SOTTOD_JOB_H
 
 #include <stdatomic.h>
+#include <time.h>
 
 #include "events.h"
 #include "form.h"
@@ -54,5 +55,7 @@ job *job_hold(job *j);
 void job_release(job *j);
 
 double clock_now_s(void); /* monotonic */
+/* So many seconds from now by CLOCK_REALTIME, as pthread_cond_timedwait and sem_timedwait want it. */
+struct timespec clock_after_s(double seconds);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * sottod: parse, load, start, wait for a signal, drain, stop. */
 #include <errno.h>
-#include <math.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -57,11 +56,7 @@ static bool take_stop(void)
 /* Until a signal, or for so many seconds (0: any time). */
 static bool wait_for_signal(double seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    const double end = (double)until.tv_nsec * 1e-9 + seconds;
-    until.tv_sec += (time_t)end;
-    until.tv_nsec = (long)((end - floor(end)) * 1e9);
+    const struct timespec until = clock_after_s(seconds);
     int failed;
     do failed = seconds > 0 ? sem_timedwait(&signals, &until) : sem_wait(&signals);
     while (failed && errno == EINTR);

@@ -2,12 +2,10 @@
  * Leases of models under a budget (pool.h). One lock for all; models are opened and freed without it. */
 #include "pool.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "form.h"
 #include "job.h"
@@ -108,11 +106,7 @@ static sotto_status open_model(const pool *p, const resident *r, sotto_model **o
 
 static void wait_for_change(pool *p, double seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    const double ns = (double)until.tv_nsec + 1e9 * seconds;
-    until.tv_sec += (time_t)(ns / 1e9);
-    until.tv_nsec = (long)fmod(ns, 1e9);
+    const struct timespec until = clock_after_s(seconds);
     pthread_cond_timedwait(&p->changed, &p->lock, &until);
 }
 

@@ -171,9 +171,9 @@ static sotto_status log_in(redis *r, const redis_address *a, sotto_error *err)
 
 static sotto_status make_group(redis *r, sotto_error *err)
 {
-    static const char *const command[] = {"XGROUP", "CREATE"};
     words w = {0};
-    for (size_t i = 0; i < 2; i++) put(&w, command[i]);
+    put(&w, "XGROUP");
+    put(&w, "CREATE");
     put(&w, r->jobs);
     put(&w, r->group);
     put(&w, "0");

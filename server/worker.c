@@ -307,11 +307,7 @@ static bool connect_to(worker *w, sotto_error *err)
 /* Until something is done, the worker shall stop, or the time is over. */
 static void sleep_for(worker *w, double seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    const double ns = (double)until.tv_nsec + 1e9 * seconds;
-    until.tv_sec += (time_t)(ns / 1e9);
-    until.tv_nsec = (long)fmod(ns, 1e9);
+    const struct timespec until = clock_after_s(seconds);
     pthread_mutex_lock(&w->lock);
     bool ready = w->stopping;
     for (const parcel *p = w->parcels; w->redis && p && !ready; p = p->next) ready = p->done;

@@ -78,6 +78,16 @@ def broken_models(folder, whole):
         yield directory / file if file == "ggml.bin" else directory
 
 
+def until(what, seconds=30):
+    """Asks every 50 ms; False when it was never so."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def multipart(fields, file=b"", filename="audio.wav"):
     """(body, content type) of a form; fields are (name, value) pairs; file None leaves it out."""
     boundary = uuid.uuid4().hex
@@ -205,12 +215,7 @@ class Daemon:
         return self.get("/health").json
 
     def wait_for(self, what, seconds=60):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if what(self.health()):
-                return True
-            time.sleep(0.05)
-        return False
+        return until(lambda: what(self.health()), seconds)
 
     def memory(self, key="VmRSS"):
         """Bytes."""

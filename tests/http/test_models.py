@@ -11,7 +11,7 @@ import time
 import unittest
 from pathlib import Path
 
-from daemon import BIN, MODELS, RECORDINGS, Daemon, need_model, quiet
+from daemon import BIN, MODELS, RECORDINGS, Daemon, need_model, quiet, until
 from websockets.sync.client import connect
 
 NAMES = "tiny.en", "base"
@@ -217,15 +217,6 @@ class Models(unittest.TestCase):
         self.refused("--memory-budget", "--memory-budget", "1M")
         self.refused("two models are called tiny.en", "--model", str(MODELS / "tiny.en"))
         self.refused("none-such", "--model", "none-such")
-
-
-def until(what, seconds=30):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if what():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 if __name__ == "__main__":

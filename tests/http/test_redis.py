@@ -16,7 +16,7 @@ import unittest
 from pathlib import Path
 
 import redis
-from daemon import BIN, MODELS, RECORDINGS, Daemon, need_model, quiet
+from daemon import BIN, MODELS, RECORDINGS, Daemon, need_model, quiet, until
 
 SERVER = shutil.which("redis-server")
 WAIT_SECONDS = 240
@@ -127,7 +127,7 @@ class Queue(unittest.TestCase):
                 self.assertGreater(r.client.ttl("sotto:result:a"), 160 * 3600)
                 # The same job once more: the first result stays.
                 r.add("a", quiet(3))
-                self.assertTrue(wait_until(lambda: counts(d, "repeated") == 1))
+                self.assertTrue(until(lambda: counts(d, "repeated") == 1, 60))
                 self.assertEqual(r.results()["a"], 1)
                 self.assertEqual(counts(d, "stored"), 8)
                 self.assertEqual(d.stop(), 0)
@@ -208,7 +208,7 @@ class Queue(unittest.TestCase):
             with Daemon("--queue", f"redis://:p%40ss@127.0.0.1:{r.port}/1", "--queue-name", "mine") as d:
                 mine = redis.Redis(port=r.port, db=1, password="p@ss", decode_responses=True)
                 mine.xadd("mine:jobs", {"id": "a", "audio": quiet(1), "temperature_inc": "0"})
-                self.assertTrue(wait_until(lambda: mine.exists("mine:result:a")))
+                self.assertTrue(until(lambda: mine.exists("mine:result:a"), 60))
                 mine.close()
                 self.assertNotIn("p@ss", d.log)
                 self.assertNotIn("p%40ss", d.log)
@@ -221,15 +221,6 @@ class Queue(unittest.TestCase):
             self.assertEqual(done.returncode, 1, url)
             self.assertIn("--queue: redis://", done.stderr)
             self.assertNotIn("secret", done.stderr)
-
-
-def wait_until(what, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if what():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 if __name__ == "__main__":
