@@ -365,6 +365,8 @@ typedef struct sotto_options {
     size_t n_keywords;
     double offset_s, duration_s; /* transcribe so much of the recording from there on, times counting from its
                                     start; 0 and INFINITY by default: all of it */
+    bool background; /* nobody waits for it: while another session of the model is at work without this, this one
+                        reads little and encodes at most a window a second; the result is the same */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);

@@ -250,6 +250,7 @@ static bool run(struct slot *s, job *j)
     j->form.options.user = j;
     j->form.options.vad_path = e->vad_path;
     j->form.options.coverage = true;
+    j->form.options.background = j->background;
     sotto_status st = pool_lease(e->models, j->form.model, false, is_cancelled, j, &j->model, &err);
     if (st == SOTTO_ELIMIT) {
         api_error busy;

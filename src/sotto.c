@@ -105,7 +105,12 @@ void sotto_session_cancel(sotto_session *s)
     if (s) sotto__runtime_cancel(s->runtime, true);
 }
 
-static bool is_cancelled(void *user) { return sotto__runtime_cancelled(user); }
+/* Between two pieces of a recording that is being read. */
+static bool is_cancelled(void *user)
+{
+    sotto__runtime_give_way(user);
+    return sotto__runtime_cancelled(user);
+}
 
 /* Where the samples come from: a file or memory. */
 struct input {
@@ -293,7 +298,7 @@ static sotto_status push_samples(sotto_session *s, const struct input *in, sotto
         const size_t n = in->n - at < PIECE ? in->n - at : PIECE;
         const sotto_status st = sotto__features_push(f, in->samples + at, n, err);
         if (st != SOTTO_OK) return st;
-        if (sotto__runtime_cancelled(s->runtime))
+        if (is_cancelled(s->runtime))
             return sotto__fail(err, SOTTO_ECANCELLED, "the transcription was cancelled");
     }
     return sotto__features_finish(f, err);
@@ -341,6 +346,8 @@ static sotto_status transcribe(sotto_session *s, const struct input *in, const s
     s->result = (sotto_result){0};
     *sotto__runtime_counts(s->runtime) = (sotto_counts){0};
     sotto__runtime_touched_reset(s->runtime);
+    sotto__runtime_set_background(s->runtime, o.background);
+    sotto__runtime_arrive(s->runtime);
     st = sotto__features_open(&f, (size_t)sotto__runtime_info(s->runtime)->n_mels,
                               sotto__runtime_mel_filters(s->runtime), err);
     if (st == SOTTO_OK && may_listen(&o) && (st = open_listener(s, &l, &o, err)) == SOTTO_OK)

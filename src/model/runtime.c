@@ -121,6 +121,8 @@ void sotto__runtime_absorb(sotto__runtime *rt, const sotto__runtime *other)
     for (int32_t i = 0; i < info->n_audio_ctx; i++) rt->position_seen[i] |= other->position_seen[i];
 }
 
+void sotto__runtime_set_background(sotto__runtime *rt, bool on) { rt->background = on; }
+
 void sotto__runtime_cancel(sotto__runtime *rt, bool on) { atomic_store(&rt->cancelled, on); }
 
 bool sotto__runtime_cancelled(const sotto__runtime *rt) { return atomic_load(&rt->cancelled); }

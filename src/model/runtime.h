@@ -48,6 +48,15 @@ void sotto__runtime_absorb(sotto__runtime *rt, const sotto__runtime *other);
 void sotto__runtime_cancel(sotto__runtime *rt, bool on);
 bool sotto__runtime_cancelled(const sotto__runtime *rt);
 
+/* Nobody waits for what it does from now on: see sotto_options.background. */
+void sotto__runtime_set_background(sotto__runtime *rt, bool on);
+
+/* The session begins to work: one that is not of the background holds the background back until it leaves. */
+void sotto__runtime_arrive(sotto__runtime *rt);
+
+/* Between two pieces of work outside the desk: a session of the background waits while others work, 50 ms at most. */
+void sotto__runtime_give_way(sotto__runtime *rt);
+
 /* The session decodes no further for now: the others need not wait for its next step. To be called at the end of a
  * transcription, however it ended. */
 void sotto__runtime_leave(sotto__runtime *rt);

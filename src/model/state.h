@@ -49,6 +49,9 @@ struct sotto__runtime {
     /* the desk's, under its lock */
     pthread_cond_t wake;
     uint64_t joined; /* round of the desk in which it is expected to go on decoding; 0 = it is not */
+    bool present;    /* counted among those in the foreground */
+    /* its owner's */
+    bool background;
     /* touched since reset */
     bool encoder_used, decoder_used, logits_used;
     size_t positions_used;        /* decoder positions 0 … n-1 */
@@ -63,7 +66,7 @@ struct sotto__request {
     sotto__runtime *rt;
     sotto_error *err;
     sotto_status status;
-    bool done;
+    bool done, background;
     sotto__request *next;
     /* a decoder pass, where there are steps */
     sotto__step *steps;

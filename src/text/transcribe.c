@@ -291,6 +291,7 @@ sotto_status sotto__transcriber_create(sotto__transcriber **out, sotto__runtime 
     r->o = options;
     r->tokenizer = sotto__runtime_tokenizer(rt);
     r->specials = sotto__tokenizer_specials(r->tokenizer);
+    sotto__runtime_set_background(rt, options->background);
     if ((st = prepare(r, err)) != SOTTO_OK) {
         sotto__transcriber_free(r);
         return st;

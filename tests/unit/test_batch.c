@@ -328,6 +328,95 @@ static void test_nobody_waits_for_who_has_left(void **state)
     free(mel);
 }
 
+/* ---- the background ---- */
+
+struct backbencher {
+    sotto__runtime *rt;
+    sotto__window *window;
+    const float *mel;
+    atomic_bool done;
+    double ended;
+};
+
+static void *encode_behind(void *arg)
+{
+    struct backbencher *b = arg;
+    assert_int_equal(sotto__encode(b->rt, b->mel, 100, 64, b->window, NULL), SOTTO_OK);
+    b->ended = sotto__now_s();
+    atomic_store(&b->done, true);
+    return NULL;
+}
+
+/* While someone waits for `front`, what `back` wants encoded is not begun within a second of what it had before. */
+static void test_background_gives_way(void **state)
+{
+    sotto_error err;
+    sotto_model *model = open_model(1);
+    const int32_t token = 7;
+    float *mel = calloc(SOTTO__WINDOW_FRAMES * (size_t)model->info.n_mels, sizeof *mel);
+    sotto__runtime *front, *back;
+    sotto__window *window[2];
+    sotto__seq *seq[2];
+    pthread_t thread;
+    double began, shortest = 1;
+    (void)state;
+    assert_int_equal(sotto__runtime_open(&front, model, &err), SOTTO_OK);
+    assert_int_equal(sotto__runtime_open(&back, model, &err), SOTTO_OK);
+    sotto__runtime_set_background(back, true);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sotto__window_create(&window[i], i ? back : front, &err), SOTTO_OK);
+        assert_int_equal(sotto__seq_create(&seq[i], i ? back : front, &err), SOTTO_OK);
+    }
+    struct backbencher b = {.rt = back, .window = window[1], .mel = mel};
+    for (int leaves = 1; leaves >= 0; leaves--) {
+        encode_behind(&b);
+        const double before = b.ended;
+        atomic_store(&b.done, false);
+        sotto__runtime_arrive(front);
+        pthread_create(&thread, NULL, encode_behind, &b);
+        /* who is in front goes on, and short steps of the background with it */
+        assert_int_equal(sotto__encode(front, mel, 100, 64, window[0], &err), SOTTO_OK);
+        for (int i = 0; i < STEPS; i++) {
+            sotto__step step = {.seq = seq[0], .window = window[0], .tokens = &token, .n_tokens = 1};
+            assert_int_equal(sotto__decoder_forward(front, &step, 1, SOTTO_STAGE_DECODE, &err), SOTTO_OK);
+        }
+        usleep(200000);
+        const double left = sotto__now_s();
+        if (leaves) sotto__runtime_leave(front);
+        pthread_join(thread, NULL);
+        if (b.ended < before + 1 && (!leaves || b.ended < left))
+            fail_msg("the background went on after %g s, while others were at work", b.ended - before);
+        if (leaves && left < before + 0.9) assert_true(b.ended < before + 1); /* and not later than it may */
+        sotto__seq_truncate(seq[0], 0);
+    }
+    for (int i = 0; i < 5; i++) { /* `front` is still there, not decoding */
+        sotto__step step = {.seq = seq[1], .window = window[1], .tokens = &token, .n_tokens = 1};
+        began = sotto__now_s();
+        assert_int_equal(sotto__decoder_forward(back, &step, 1, SOTTO_STAGE_DECODE, &err), SOTTO_OK);
+        if (sotto__now_s() - began < shortest) shortest = sotto__now_s() - began;
+    }
+    if (shortest > 0.1) fail_msg("a short step of the background takes %g s", shortest);
+    began = sotto__now_s();
+    sotto__runtime_give_way(back);
+    assert_true(sotto__now_s() - began >= 0.05);
+    sotto__runtime_leave(front);
+    shortest = 1;
+    for (int i = 0; i < 5; i++) {
+        began = sotto__now_s();
+        sotto__runtime_give_way(back);
+        if (sotto__now_s() - began < shortest) shortest = sotto__now_s() - began;
+    }
+    assert_true(shortest < 0.04);
+    for (int i = 0; i < 2; i++) {
+        sotto__seq_free(seq[i]);
+        sotto__window_free(window[i]);
+    }
+    sotto__runtime_free(front);
+    sotto__runtime_free(back);
+    sotto_model_free(model);
+    free(mel);
+}
+
 /* ---- whole transcriptions ---- */
 
 enum plan { RUN, CANCEL_BY_PROGRESS, CANCEL_FROM_OUTSIDE, BAD_OPTIONS };
@@ -590,6 +679,7 @@ int main(void)
         cmocka_unit_test(test_cancellation_during_a_pass),
         cmocka_unit_test(test_sessions_keep_in_step),
         cmocka_unit_test(test_nobody_waits_for_who_has_left),
+        cmocka_unit_test(test_background_gives_way),
         cmocka_unit_test(test_texts_do_not_depend_on_the_others),
         cmocka_unit_test(test_one_that_ends_early_disturbs_nobody),
         cmocka_unit_test(test_one_that_fails_fails_alone),
