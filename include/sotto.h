@@ -193,6 +193,7 @@ typedef struct sotto_counts {
     double speech_s, covered_s;     /* of sotto_coverage, where it is known */
     uint64_t gaps_decoded;          /* stretches of speech outside segments that were decoded again */
     uint64_t gaps_left;             /* those that stayed outside */
+    double resumed_s; /* audio whose segments came from sotto_options.resume; not in audio_s */
 } sotto_counts;
 
 SOTTO_API void sotto_counts_add(sotto_counts *sum, const sotto_counts *one);
@@ -307,6 +308,8 @@ typedef struct sotto_progress {
     size_t n_segments;
     const char *text; /* what the result's text has more with them, "" for nothing: joined over all calls they are its
                          beginning. White space or half a character at the end waits for what follows. */
+    const char *checkpoint; /* with sotto_options.checkpoints: a line for sotto_options.resume, without its end; NULL:
+                               none, or it would hold what the call resumed with */
 } sotto_progress;
 
 /* Decoding options, named and defaulted as in openai-whisper's transcribe(). NAN switches a threshold off. */
@@ -367,6 +370,11 @@ typedef struct sotto_options {
                                     start; 0 and INFINITY by default: all of it */
     bool background; /* nobody waits for it: while another session of the model is at work without this, this one
                         reads little and encodes at most a window a second; the result is the same */
+    bool checkpoints; /* sotto_progress.checkpoint */
+    const char *resume; /* NULL, or the checkpoints of an earlier call with the same recording, model and options that
+                           was interrupted, in order, each ended by a newline: what is in them is not computed again,
+                           and the first on_progress tells of it. The result is that of an undisturbed call, but for
+                           its counts, which are of what was computed. Those of something else are SOTTO_EINVAL */
 } sotto_options;
 
 SOTTO_API void sotto_options_default(sotto_options *options);

@@ -222,9 +222,15 @@ static sotto_status transcribe(struct slot *s, job *j, sotto_error *err)
     /* A cancellation meant for the slot's job before cannot end this one: the sweep asks for it under the queue's lock,
      * while that job is the running one, and the call forgets what came before it. */
     if (st == SOTTO_OK) st = sotto_transcribe_file(s->session, j->upload.path, &j->form.options, &result, err);
+    if (st == SOTTO_EINVAL && j->form.options.resume) { /* another version's, or another model by that name */
+        log_event(LOG_INFO, "anew", "id=%s", j->id);
+        j->form.options.resume = NULL;
+        st = sotto_transcribe_file(s->session, j->upload.path, &j->form.options, &result, err);
+    }
     if (st != SOTTO_OK) return st;
     add_counts(s->e, j->form.model, result);
     j->audio_s = result->duration_s;
+    j->resumed_s = result->counts.resumed_s;
     if (j->events) return stream_done(j, result) ? SOTTO_OK : SOTTO_ECANCELLED;
     st = sotto_result_write(result, j->model, j->form.format, &j->form.write, &body, err);
     if (st == SOTTO_OK && j->form.whisper_cpp) st = whisper_cpp_rewrite(result, j->form.format, &body, err);
@@ -288,7 +294,7 @@ static void *work(void *arg)
                   done      ? "done"
                   : j->late ? "late"
                             : "cancelled",
-                  "id=%s audio_s=%.2f queue_s=%.3f run_s=%.3f", j->id, j->audio_s, j->started_at - j->queued_at,
+                  "id=%s audio_s=%.2f resumed_s=%.2f queue_s=%.3f run_s=%.3f", j->id, j->audio_s, j->resumed_s, j->started_at - j->queued_at,
                   clock_now_s() - j->started_at);
         queue_finish(e->q, s->number, done);
     }

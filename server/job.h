@@ -46,7 +46,7 @@ struct job {
     job *next_ended; /* queue.c's */
     reply reply;     /* valid when done; a cancelled job has none (status 0) */
     double queued_at, started_at;
-    double audio_s;
+    double audio_s, resumed_s; /* of the recording; of it what was known before */
 };
 
 /* One reference, the caller's. NULL when memory ran out. */

@@ -21,6 +21,7 @@
 #include "route.h"
 
 static const double RETRY_S = 5; /* after the store failed */
+static const double KEEP_S = 1;  /* how often what is known of a recording is stored */
 enum { TURN_S = 15 };            /* longest time between two looks at what expires, and two comments to followers */
 
 /* A recording under way. */
@@ -36,6 +37,11 @@ typedef struct flight {
     char *text; /* so far; NULL when there is none */
     size_t text_len;
     double done_s, total_s;
+    /* The engine's thread only: what has been found before and since it was stored last. */
+    char *resume, *fresh;
+    size_t fresh_len;
+    double kept_at;
+    bool lost; /* a line is missing: what follows is of no use */
 } flight;
 
 struct jobs {
@@ -105,6 +111,8 @@ static void free_flight(flight *f)
     free(f->fields);
     free(f->text);
     job_release(f->work);
+    free(f->resume);
+    free(f->fresh);
     free(f);
 }
 
@@ -195,14 +203,43 @@ static void answer_error(flight *f, const api_error *e)
     reply_free(&r);
 }
 
+/* So that who comes after us begins there. What cannot be stored now is tried again with what follows. */
+static void keep(flight *f)
+{
+    api_error e;
+    f->kept_at = clock_now_s();
+    if (f->fresh_len && store_add_part(f->j->store, f->key, f->fresh, &e)) f->fresh_len = 0;
+}
+
+static void add_checkpoint(flight *f, const char *line)
+{
+    const size_t n = strlen(line);
+    char *more = f->lost ? NULL : realloc(f->fresh, f->fresh_len + n + 2);
+    api_error e;
+    if (f->resume && !f->work->form.options.resume) { /* it was of no use */
+        store_drop_parts(f->j->store, f->key, &e);
+        free(f->resume);
+        f->resume = NULL;
+    }
+    f->lost = !more;
+    if (!more) return;
+    f->fresh = more;
+    memcpy(more + f->fresh_len, line, n);
+    memcpy(more + f->fresh_len + n, "\n", 2);
+    f->fresh_len += n + 1;
+    if (clock_now_s() >= f->kept_at + KEEP_S) keep(f);
+}
+
 /* On the engine's or the watching thread. Cancelled, by the end of the server or the job's, it has no reply. */
 static void on_done(job *work, void *user)
 {
     flight *f = user;
-    if (work->reply.status)
+    if (work->reply.status) {
         answer(f, &work->reply, work->audio_s);
-    else
-        land(f, false);
+        return;
+    }
+    keep(f);
+    land(f, false);
 }
 
 /* On the engine's thread. */
@@ -211,6 +248,7 @@ static void on_progress(job *work, const sotto_progress *p, void *user)
     flight *f = user;
     const size_t n = strlen(p->text);
     (void)work;
+    if (p->checkpoint) add_checkpoint(f, p->checkpoint);
     followers_lock(f->j->followers);
     pthread_mutex_lock(&f->j->lock);
     f->done_s = p->done_s;
@@ -326,6 +364,9 @@ static bool prepare(flight *f, api_error *e)
     work->user = f;
     if (!jobs_fields_read(&work->form, f->fields, e) || !route_transcriptions.check(f->j->s, &work->form, e))
         return false;
+    work->form.options.checkpoints = true;
+    if (store_parts(f->j->store, f->key, &f->resume, e)) work->form.options.resume = f->resume;
+    f->kept_at = clock_now_s();
     jobs_audio_path(f->j, f->id, f->number, path);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {

@@ -28,6 +28,9 @@ static const char schema[] =
     " job TEXT NOT NULL REFERENCES jobs(id) ON DELETE CASCADE, owner TEXT NOT NULL, number INTEGER NOT NULL,"
     " name TEXT NOT NULL, bytes INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,"
     " status INTEGER NOT NULL DEFAULT 0, type TEXT, answer TEXT, audio_s REAL NOT NULL DEFAULT 0);"
+    "CREATE TABLE IF NOT EXISTS parts(number INTEGER PRIMARY KEY, file INTEGER NOT NULL"
+    " REFERENCES files(key) ON DELETE CASCADE, text TEXT NOT NULL);"
+    "CREATE INDEX IF NOT EXISTS parts_of_file ON parts(file, number);"
     "CREATE UNIQUE INDEX IF NOT EXISTS files_of_job ON files(job, number);"
     "CREATE INDEX IF NOT EXISTS files_waiting ON files(state, owner, key);"
     "CREATE INDEX IF NOT EXISTS jobs_ended ON jobs(ended);"
@@ -258,6 +261,36 @@ bool store_next(store *s, const char *last, bool (*take)(void *user, const store
     return leave(s, ok, e);
 }
 
+bool store_add_part(store *s, int64_t key, const char *part, api_error *e)
+{
+    pthread_mutex_lock(&s->lock);
+    const bool ok = run(prepare(s,
+                                "INSERT INTO parts(file, text) SELECT key, ?2 FROM files WHERE key = ?1 AND state = 0",
+                                "it", key, part));
+    return leave(s, ok, e);
+}
+
+bool store_drop_parts(store *s, int64_t key, api_error *e)
+{
+    pthread_mutex_lock(&s->lock);
+    return leave(s, run(prepare(s, "DELETE FROM parts WHERE file = ?", "i", key)), e);
+}
+
+bool store_parts(store *s, int64_t key, char **all, api_error *e)
+{
+    bool ok;
+    *all = NULL;
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q = prepare(s, "SELECT group_concat(text, '') FROM (SELECT text FROM parts WHERE file = ? ORDER BY number)",
+                              "i", key);
+    if (step(q, &ok) && text(q, 0)) {
+        *all = strdup(text(q, 0));
+        ok = *all;
+    }
+    sqlite3_finalize(q);
+    return leave(s, ok, e);
+}
+
 bool store_answer(store *s, const store_file *file, double now, api_error *e)
 {
     pthread_mutex_lock(&s->lock);
@@ -265,6 +298,7 @@ bool store_answer(store *s, const store_file *file, double now, api_error *e)
               run(prepare(s, "UPDATE files SET state=?, status=?, type=?, answer=?, audio_s=? WHERE key=?", "iittdi",
                           (int64_t)file->state, (int64_t)file->status, file->type, file->answer, file->audio_s,
                           file->key)) &&
+              run(prepare(s, "DELETE FROM parts WHERE file = ?", "i", file->key)) &&
               run(prepare(s,
                           "UPDATE jobs SET ended = ?1 WHERE id = (SELECT job FROM files WHERE key = ?2)"
                           " AND NOT EXISTS (SELECT 1 FROM files WHERE job = jobs.id AND state = 0)",

@@ -49,6 +49,11 @@ bool store_files(store *s, const char *id, void (*see)(void *user, const store_f
  * round. *found tells whether there was one. */
 bool store_next(store *s, const char *last, bool (*take)(void *user, const store_job *job, const store_file *file),
                 void *user, bool *found, api_error *e);
+/* What is known so far of a recording that waits (`text` ends with a newline), behind what was known before; and all of
+ * it, from malloc, NULL for nothing. Its answer replaces it. */
+bool store_add_part(store *s, int64_t key, const char *text, api_error *e);
+bool store_drop_parts(store *s, int64_t key, api_error *e);
+bool store_parts(store *s, int64_t key, char **text, api_error *e);
 /* An answer to recording `key`; where it was deleted meanwhile nothing happens. The job has ended at `now` when it was
  * the last. */
 bool store_answer(store *s, const store_file *file, double now, api_error *e);

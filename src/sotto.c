@@ -323,7 +323,7 @@ static void fill_result(sotto_session *s, const sotto__features *f, const sotto_
     r->task = o->task;
     r->duration_s = (double)sotto__features_samples(f) / SOTTO__SAMPLE_RATE;
     counts->runs = 1;
-    counts->audio_s = r->duration_s;
+    counts->audio_s = r->duration_s - counts->resumed_s;
     counts->mel_frames_computed = sotto__features_computed(f);
     counts->wall_s = sotto__now_s() - start;
     r->counts = *counts;

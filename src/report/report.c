@@ -77,6 +77,7 @@ void sotto_counts_add(sotto_counts *sum, const sotto_counts *one)
     sum->covered_s += one->covered_s;
     sum->gaps_decoded += one->gaps_decoded;
     sum->gaps_left += one->gaps_left;
+    sum->resumed_s += one->resumed_s;
 }
 
 static uint64_t sum_of(const uint64_t *values, size_t n)

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/wait.h"
+#include "text/checkpoint.h"
 #include "text/transcript.h"
 
 #include <pthread.h>
@@ -23,6 +24,8 @@ struct crew {
     const sotto__part *parts;
     size_t n;
     const char *language;     /* of the first part */
+    double probability;       /* of the language */
+    sotto__str checkpoint;
     sotto__transcript **done; /* [n]; NULL = not yet */
     worker *workers;
     size_t n_workers, started;
@@ -109,8 +112,17 @@ static sotto__transcript *wait_for(crew *c, size_t i, const sotto__runtime *rt)
     return t;
 }
 
-static sotto_status report(const crew *c, size_t i, const sotto__features *f, const sotto_options *o,
-                           const sotto__tokenizer *tokenizer, sotto__transcript *t, size_t before, sotto_error *err)
+static sotto__checkpoint where(const crew *c, const sotto__runtime *rt, const sotto__features *f)
+{
+    return (sotto__checkpoint){.info = sotto__runtime_info(rt),
+                               .frames = sotto__features_frames(f),
+                               .n_parts = c->n,
+                               .language = c->language,
+                               .language_probability = c->probability};
+}
+
+static sotto_status report(crew *c, size_t i, const sotto__runtime *rt, const sotto__features *f,
+                           const sotto_options *o, bool fresh, sotto__transcript *t, size_t before, sotto_error *err)
 {
     size_t n;
     if (!o->on_progress) return SOTTO_OK;
@@ -120,7 +132,14 @@ static sotto_status report(const crew *c, size_t i, const sotto__features *f, co
                                .total_s = (double)sotto__features_samples(f) / SOTTO__SAMPLE_RATE,
                                .segments = n > before ? segments + before : NULL,
                                .n_segments = n - before};
-    const sotto_status st = sotto__transcript_tell(t, tokenizer, &progress.text, err);
+    sotto_status st = sotto__transcript_tell(t, sotto__runtime_tokenizer(rt), &progress.text, err);
+    if (st == SOTTO_OK && fresh && o->checkpoints) {
+        sotto__checkpoint so_far = where(c, rt, f);
+        so_far.next = i + 1;
+        c->checkpoint.len = 0;
+        st = sotto__checkpoint_write(&so_far, progress.segments, progress.n_segments, &c->checkpoint, err);
+        progress.checkpoint = c->checkpoint.data;
+    }
     if (st != SOTTO_OK) return st;
     if (!o->on_progress(&progress, o->user))
         return sotto__fail(err, SOTTO_ECANCELLED, "transcription cancelled by on_progress");
@@ -141,7 +160,7 @@ static sotto_status collect(crew *c, sotto__runtime *rt, const sotto__features *
         sotto__transcript_segments(t, &before);
         st = sotto__transcript_move(t, part, err);
         sotto__transcript_free(part);
-        if (st == SOTTO_OK) st = report(c, i, f, o, sotto__runtime_tokenizer(rt), t, before, err);
+        if (st == SOTTO_OK) st = report(c, i, rt, f, o, true, t, before, err);
         if (st != SOTTO_OK) return st;
     }
     return SOTTO_OK;
@@ -175,22 +194,37 @@ static void close_crew(crew *c, sotto__runtime *rt)
         pthread_cond_destroy(&c->change);
     }
     if (c->model) sotto__helpers_return(c->model, c->n_workers);
+    sotto__str_free(&c->checkpoint);
     free(c->workers);
     free(c->done);
 }
 
 /* The first part on the caller's session, when it has to tell the others the language or is wanted early. */
 static sotto_status run_first(sotto__runtime *rt, const sotto__features *f, const sotto_options *quiet, crew *c,
-                              sotto__transcript *t, double *probability, sotto_error *err)
+                              sotto__transcript *t, sotto_error *err)
 {
     sotto__transcriber *first;
     sotto_status st = sotto__transcriber_create(&first, rt, f, quiet, err);
     if (st == SOTTO_OK) st = sotto__transcriber_run(first, &c->parts[0], NULL, t, err);
     sotto__transcriber_free(first);
     sotto__runtime_leave(rt);
-    if (st == SOTTO_OK) c->language = sotto__transcript_language(t, probability);
+    if (st == SOTTO_OK) c->language = sotto__transcript_language(t, &c->probability);
     c->next = 1;
     return st;
+}
+
+/* The parts that an earlier call finished. */
+static sotto_status take_up(sotto__runtime *rt, const sotto__features *f, const sotto_options *o, crew *c,
+                            sotto__transcript *t, sotto_error *err)
+{
+    sotto__checkpoint done = where(c, rt, f);
+    const sotto_status st = sotto__checkpoint_read(&done, o->resume, t, err);
+    if (st != SOTTO_OK) return st;
+    c->next = done.next;
+    c->language = done.language;
+    c->probability = done.language_probability;
+    sotto__runtime_counts(rt)->resumed_s = (double)c->parts[done.next - 1].end / SOTTO__FRAMES_PER_SECOND;
+    return report(c, done.next - 1, rt, f, o, false, t, 0, err);
 }
 
 sotto_status sotto__transcribe_parts(sotto__runtime *rt, const sotto__features *f, const sotto_options *options,
@@ -200,15 +234,19 @@ sotto_status sotto__transcribe_parts(sotto__runtime *rt, const sotto__features *
     const bool unknown = sotto__runtime_info(rt)->multilingual && !options->language;
     const bool first_alone = unknown || options->early_segments;
     sotto_options quiet = *options;
-    crew c = {.parts = parts, .n = n, .language = options->language ? sotto_language_code(options->language) : "en"};
-    double probability = 1;
+    crew c = {.parts = parts,
+              .n = n,
+              .language = options->language ? sotto_language_code(options->language) : "en",
+              .probability = 1};
     sotto_error local;
     sotto_status st = SOTTO_OK;
     if (!err) err = &local;
     quiet.on_progress = NULL;
     sotto__transcript_clear(t);
-    if (first_alone && (st = run_first(rt, f, &quiet, &c, t, &probability, err)) == SOTTO_OK)
-        st = report(&c, 0, f, options, sotto__runtime_tokenizer(rt), t, 0, err);
+    if (options->resume)
+        st = take_up(rt, f, options, &c, t, err);
+    else if (first_alone && (st = run_first(rt, f, &quiet, &c, t, err)) == SOTTO_OK)
+        st = report(&c, 0, rt, f, options, true, t, 0, err);
     const size_t first = c.next;
     if (st == SOTTO_OK && (st = open_crew(&c, sotto__runtime_model(rt), width, err)) == SOTTO_OK)
         st = hire(&c, rt, f, &quiet, err);
@@ -216,7 +254,7 @@ sotto_status sotto__transcribe_parts(sotto__runtime *rt, const sotto__features *
     if (st != SOTTO_OK && c.started) stop(&c, st, err);
     close_crew(&c, rt);
     if (st == SOTTO_OK) {
-        sotto__transcript_set_language(t, c.language, probability);
+        sotto__transcript_set_language(t, c.language, c.probability);
         st = sotto__transcript_join(t, sotto__runtime_tokenizer(rt), err);
     }
     if (st != SOTTO_OK) sotto__transcript_clear(t);

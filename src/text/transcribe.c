@@ -3,6 +3,7 @@
  * whisper.transcribe.transcribe; what each window is made of lives in window.c, segment.c, word_pass.c, silence.c. */
 #include "text/transcribe.h"
 #include "base/error.h"
+#include "text/checkpoint.h"
 #include "text/coverage.h"
 #include "text/language.h"
 #include "text/options.h"
@@ -48,6 +49,8 @@ struct sotto__transcriber {
     double last_speech_s;
     size_t n_reported; /* segments that on_progress has seen */
     bool silent;       /* it is not called for now */
+    sotto__str checkpoint;
+    const char *resume; /* the first part begins behind it; NULL = at its beginning */
 };
 
 /* ---- preparation ---------------------------------------------------------------------------------------------- */
@@ -120,7 +123,29 @@ static sotto_status prepare(run *r, sotto_error *err)
 
 /* ---- windows -------------------------------------------------------------------------------------------------- */
 
-static sotto_status report_progress(run *r, sotto_error *err)
+static sotto__checkpoint where(const run *r)
+{
+    return (sotto__checkpoint){.info = sotto__runtime_info(r->rt),
+                               .frames = sotto__features_frames(r->features),
+                               .next = r->seek,
+                               .language = r->language,
+                               .reset_since = r->history.reset_since,
+                               .last_speech_s = r->last_speech_s};
+}
+
+/* For `progress`, of which its segments are known. */
+static sotto_status add_checkpoint(run *r, sotto_progress *progress, sotto_error *err)
+{
+    sotto__checkpoint c = where(r);
+    if (!r->o->checkpoints || r->is_part) return SOTTO_OK;
+    sotto__transcript_language(r->transcript, &c.language_probability);
+    r->checkpoint.len = 0;
+    const sotto_status st = sotto__checkpoint_write(&c, progress->segments, progress->n_segments, &r->checkpoint, err);
+    progress->checkpoint = r->checkpoint.data;
+    return st;
+}
+
+static sotto_status report_progress(run *r, bool fresh, sotto_error *err)
 {
     size_t n, done = r->seek < r->content_frames ? r->seek : r->content_frames;
     const sotto_segment *segments = sotto__transcript_segments(r->transcript, &n);
@@ -130,6 +155,7 @@ static sotto_status report_progress(run *r, sotto_error *err)
                                .segments = n > r->n_reported ? segments + r->n_reported : NULL,
                                .n_segments = n - r->n_reported};
     sotto_status st = sotto__transcript_tell(r->transcript, r->tokenizer, &progress.text, err);
+    if (st == SOTTO_OK && fresh) st = add_checkpoint(r, &progress, err);
     if (st != SOTTO_OK) return st;
     r->n_reported = n;
     if (!r->o->on_progress(&progress, r->o->user))
@@ -276,7 +302,7 @@ static sotto_status run_window(run *r, sotto_error *err)
     }
     /* The reference could stand still here, for example after a last word that ends where the window starts. */
     r->seek = next_seek > r->seek ? next_seek : r->seek + frames;
-    return report_progress(r, err);
+    return report_progress(r, true, err);
 }
 
 sotto_status sotto__transcriber_create(sotto__transcriber **out, sotto__runtime *rt, const sotto__features *f,
@@ -312,8 +338,31 @@ void sotto__transcriber_free(sotto__transcriber *r)
     sotto__ids_free(&r->history.tokens);
     sotto__ids_free(&r->prompt);
     sotto__str_free(&r->text);
+    sotto__str_free(&r->checkpoint);
     free(r->mel);
     free(r);
+}
+
+/* The segments of r->resume, as if they had just been decoded. */
+static sotto_status take_up(run *r, sotto_error *err)
+{
+    sotto__checkpoint c = where(r);
+    sotto_status st = sotto__checkpoint_read(&c, r->resume, r->transcript, err);
+    if (st == SOTTO_OK && c.next < r->seek)
+        st = sotto__fail(err, SOTTO_EINVAL, "resume: its checkpoints end before the offset");
+    if (st != SOTTO_OK || (st = settle_language(r, c.language, err)) != SOTTO_OK) return st;
+    sotto__transcript_set_language(r->transcript, c.language, c.language_probability);
+    size_t n;
+    const sotto_segment *segments = sotto__transcript_segments(r->transcript, &n);
+    for (size_t i = 0; i < n; i++)
+        if (!sotto__ids_append(&r->history.tokens, segments[i].tokens, segments[i].n_tokens))
+            return sotto__fail_nomem(err, "history");
+    const size_t most = r->history.tokens.len;
+    r->history.reset_since = c.reset_since < most ? c.reset_since : most;
+    sotto__runtime_counts(r->rt)->resumed_s = (double)(c.next - r->seek) / SOTTO__FRAMES_PER_SECOND;
+    r->seek = c.next;
+    r->last_speech_s = c.last_speech_s;
+    return report_progress(r, false, err);
 }
 
 static sotto_status run_frames(run *r, size_t begin, size_t end, const char *language, sotto__transcript *t,
@@ -329,7 +378,7 @@ static sotto_status run_frames(run *r, size_t begin, size_t end, const char *lan
     r->last_speech_s = (double)begin / SOTTO__FRAMES_PER_SECOND;
     r->n_reported = 0;
     r->encoded = false;
-    st = settle_language(r, language, err);
+    st = r->resume ? take_up(r, err) : settle_language(r, language, err);
     while (st == SOTTO_OK && r->seek < r->content_frames) st = run_window(r, err);
     if (st != SOTTO_OK) sotto__transcript_clear(t);
     return st;
@@ -408,14 +457,17 @@ sotto_status sotto__transcribe_covering(sotto__runtime *rt, const sotto__feature
                                                                                                           : n_speech};
         r->latest_s = HUGE_VAL; /* the reference's times may run past the end */
         r->silent = part.n_speech > 0;
-        st = run_frames(r, wanted.begin, wanted.end, NULL, t, err);
+        r->resume = options->resume;
+        if (r->silent && options->resume)
+            st = sotto__fail(err, SOTTO_EINVAL, "resume: a recording of one window has no checkpoints");
+        if (st == SOTTO_OK) st = run_frames(r, wanted.begin, wanted.end, NULL, t, err);
         if (st == SOTTO_OK && r->silent) {
             st = fill_gaps(r, &part, t, err);
             r->transcript = t;
             r->seek = r->content_frames = part.end;
             r->silent = false;
             r->n_reported = 0;
-            if (st == SOTTO_OK) st = report_progress(r, err);
+            if (st == SOTTO_OK) st = report_progress(r, false, err);
         }
         if (st == SOTTO_OK) st = sotto__transcript_join(t, r->tokenizer, err);
     }

@@ -127,6 +127,47 @@ sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *
     return SOTTO_OK;
 }
 
+/* [n] structs in one block with their texts behind them; NULL for none, or when memory ran out. */
+static sotto_word *words_copy(const sotto_word *w, size_t n)
+{
+    size_t bytes = 0, room;
+    for (size_t i = 0; i < n; i++) bytes += strlen(w[i].text) + 1;
+    sotto_word *words = n && sotto__mul_add(n, sizeof *words, bytes, &room) ? malloc(room) : NULL;
+    char *text = words ? (char *)(words + n) : NULL;
+    for (size_t i = 0; words && i < n; i++) {
+        words[i] = w[i];
+        words[i].text = text;
+        text = stpcpy(text, w[i].text) + 1;
+    }
+    return words;
+}
+
+sotto_status sotto__transcript_copy(sotto__transcript *t, const sotto_segment *s, sotto_error *err)
+{
+    char *text = strdup(s->text);
+    int32_t *tokens = calloc(s->n_tokens + 1, sizeof *tokens);
+    float *logprobs = calloc(s->n_tokens + 1, sizeof *logprobs);
+    sotto_word *words = words_copy(s->words, s->n_words);
+    if (!text || !tokens || !logprobs || (s->n_words && !words) ||
+        !sotto__grow(&t->segments, &t->cap, t->n + 1, sizeof *t->segments)) {
+        free(text);
+        free(tokens);
+        free(logprobs);
+        free(words);
+        return sotto__fail_nomem(err, "transcript");
+    }
+    memcpy(tokens, s->tokens, s->n_tokens * sizeof *tokens);
+    memcpy(logprobs, s->token_logprobs, s->n_tokens * sizeof *logprobs);
+    sotto_segment *copy = &t->segments[t->n];
+    *copy = *s;
+    copy->id = (int32_t)t->n++;
+    copy->text = text;
+    copy->tokens = tokens;
+    copy->token_logprobs = logprobs;
+    copy->words = words;
+    return SOTTO_OK;
+}
+
 sotto_status sotto__transcript_move(sotto__transcript *t, sotto__transcript *from, sotto_error *err)
 {
     if (from->n == 0) return SOTTO_OK;

@@ -22,6 +22,9 @@ typedef struct sotto__finished {
 
 sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *one, sotto_error *err);
 
+/* Adds a copy of `s`; its id is its place. */
+sotto_status sotto__transcript_copy(sotto__transcript *t, const sotto_segment *s, sotto_error *err);
+
 /* Moves all segments of `from` behind those of `t`. */
 sotto_status sotto__transcript_move(sotto__transcript *t, sotto__transcript *from, sotto_error *err);
 

@@ -132,10 +132,10 @@ class Answer:
 class Daemon:
     """`with Daemon("--max-queue", "1") as d:` ends with SIGTERM and checks nothing; see stop()."""
 
-    def __init__(self, *arguments, model="tiny.en"):
+    def __init__(self, *arguments, model="tiny.en", prefix=()):
         self.spool = tempfile.TemporaryDirectory(prefix="sottod-test-")
         command = [BIN / "sottod", "--model", MODELS / model, "--listen", "127.0.0.1:0", "--spool", self.spool.name]
-        self.process = subprocess.Popen([*map(str, command), *arguments], stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([*prefix, *map(str, command), *arguments], stderr=subprocess.PIPE, text=True)
         self.lines = []
         self.ready = threading.Event()
         self.url = None

@@ -5,20 +5,24 @@ the texts of an undisturbed run; what a full disk, a read-only directory and a d
 SOTTO_KILLS sets how often the daemon is killed; 2 by default."""
 
 import http.client
+import io
 import json
 import os
 import random
+import re
 import resource
 import signal
 import sqlite3
+import struct
 import subprocess
 import tempfile
 import time
 import unittest
 import uuid
+import wave
 from pathlib import Path
 
-from daemon import BIN, MODELS, RECORDINGS, Daemon, need_model, quiet
+from daemon import BIN, MODELS, RECORDINGS, Daemon, need_model, quiet, until
 
 KILLS = int(os.environ.get("SOTTO_KILLS", "2"))
 WAIT_SECONDS = 300
@@ -34,6 +38,30 @@ def form(files, fields=()):
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
         parts.append(head.encode() + content + b"\r\n")
     return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+def repeated(path, times):
+    """A wav of 16 bits so many times over, with pauses of a second."""
+    content, out = path.read_bytes(), io.BytesIO()
+    at = content.index(b"fmt ") + 10
+    channels, rate = struct.unpack("<HI", content[at : at + 6])
+    sound = content[content.index(b"data") + 8 :]
+    with wave.open(out, "wb") as w:
+        w.setparams((channels, 2, rate, 0, "NONE", ""))
+        for _ in range(times):
+            w.writeframes(sound + bytes(2 * rate * channels))
+    return out.getvalue()
+
+
+def came_to(d, job):
+    """How much of a job's first recording is done, 0 to 1."""
+    recording = d.get(f"/v1/jobs/{job}").json["data"][0]
+    return 1 if recording["state"] == "done" else recording.get("progress", 0)
+
+
+def parts(folder):
+    """Stored parts of recordings that are not done."""
+    return sqlite3.connect(Path(folder) / "jobs.sqlite").execute("SELECT count(*) FROM parts").fetchone()[0]
 
 
 def audio_left(folder):
@@ -201,6 +229,55 @@ class Jobs(unittest.TestCase):
                     self.assertEqual(len(d.get("/v1/jobs").json["data"]), 20)
                     self.assertEqual(d.stop(), 0)
 
+    def test_goes_on_where_it_was(self):
+        """A long recording whose daemon is killed goes on behind what was finished, to the result of an undisturbed run."""
+        if not (RECORDINGS / "jfk.wav").exists():
+            self.skipTest(f"{RECORDINGS} is not here")
+        long = repeated(RECORDINGS / "jfk.wav", 24)
+        fields = [("timestamp_granularities[]", of) for of in ("word", "segment")] + [("response_format", "verbose_json")]
+        for sequential in "false", "true":
+            files, options = [("long.wav", long)], [*fields, ("sequential", sequential)]
+            with state() as folder, Daemon("--state-dir", folder) as d:
+                undisturbed = wait(d, submit(d, files, options).json["id"])["data"][0]["result"]
+                self.assertGreater(len(undisturbed["words"]), 300)
+            with state() as folder:
+                done, kills = 0, 0
+                with Daemon("--state-dir", folder) as d:
+                    job = submit(d, files, options).json["id"]
+                while True:
+                    with Daemon("--state-dir", folder) as d:
+                        if kills < 2:
+                            until(lambda: came_to(d, job) > done + 0.15, WAIT_SECONDS)
+                            time.sleep(1.1)  # so often it is stored
+                            done = came_to(d, job)
+                        if done < 1 and kills < 2:
+                            d.signal(signal.SIGKILL)
+                            d.process.wait()
+                            kills += 1
+                            continue
+                        found = wait(d, job)["data"][0]["result"]
+                        resumed = [float(m[1]) for line in d.lines if (m := re.search(r" resumed_s=([0-9.]+)", line))]
+                        break
+                self.assertGreater(kills, 0, "it was done before it could be killed")
+                self.assertGreater(resumed[-1], 20, "what was finished was computed again")
+                self.assertEqual(found["text"], undisturbed["text"])
+                self.assertEqual(found["segments"], undisturbed["segments"])
+                self.assertEqual(found["words"], undisturbed["words"])
+
+    def test_what_was_found_with_another_model_is_not_gone_on_with(self):
+        with state() as folder:
+            with Daemon("--state-dir", folder, "--slots", "1") as d:
+                job = submit(d, [("a.wav", quiet(600))], [("sequential", "true")]).json["id"]
+                self.assertTrue(until(lambda: parts(folder) > 0, 120))
+                d.signal(signal.SIGKILL)
+                d.process.wait()
+            with sqlite3.connect(Path(folder) / "jobs.sqlite") as database:
+                database.execute("UPDATE parts SET text = replace(text, 'sotto ', 'otto ')")
+            with Daemon("--state-dir", folder) as d:
+                self.assertEqual(wait(d, job)["state"], "done")
+                self.assertTrue(any("event=anew" in line for line in d.lines), d.lines[-5:])
+                self.assertEqual(parts(folder), 0, "the answer is all that is kept")
+
     def test_events(self):
         """Deltas make up the text, whenever one begins to listen; each recording is told of once; [DONE] at the end."""
         files = speech() * 2
@@ -253,8 +330,8 @@ class Jobs(unittest.TestCase):
 
 
 class Faults(unittest.TestCase):
-    def refused(self, folder):
-        command = [BIN / "sottod", "--model", MODELS / "tiny.en", "--listen", "127.0.0.1:0", "--state-dir", folder]
+    def refused(self, folder, prefix=()):
+        command = [*prefix, BIN / "sottod", "--model", MODELS / "tiny.en", "--listen", "127.0.0.1:0", "--state-dir", folder]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
         return done.stderr
@@ -271,6 +348,30 @@ class Faults(unittest.TestCase):
             self.assertEqual(d.get(f"/v1/jobs/{kept}").status, 200)
             resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             self.assertEqual(wait(d, submit(d, [("big.wav", quiet(3))]).json["id"])["state"], "done")
+
+    def test_read_only_directory(self):
+        """One that may not be written, to a process that may not write what its permissions forbid."""
+        unprivileged = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+        with state() as folder:
+            audio = Path(folder) / "audio"
+            with Daemon("--state-dir", folder, prefix=unprivileged) as d:
+                kept = submit(d, [("a.wav", quiet(1))]).json["id"]
+                self.assertEqual(wait(d, kept)["state"], "done")
+                audio.chmod(0o500)
+                a = submit(d, [("b.wav", quiet(1))])
+                self.assertEqual((a.status, a.error["code"]), (503, "storage_read_only"), a.body)
+                self.assertEqual(wait(d, kept)["state"], "done", "what was acknowledged is there")
+                self.assertEqual(len(d.get("/v1/jobs").json["data"]), 1)
+                audio.chmod(0o700)
+                self.assertEqual(wait(d, submit(d, [("b.wav", quiet(1))]).json["id"])["state"], "done")
+                d.stop()
+            Path(folder).chmod(0o500)
+            said = self.refused(folder, unprivileged)
+            self.assertIn(folder, said)
+            self.assertEqual(len(said.strip().splitlines()), 1, said)
+            Path(folder).chmod(0o700)
+            with Daemon("--state-dir", folder) as d:
+                self.assertEqual(len(d.get("/v1/jobs").json["data"]), 2)
 
     def test_damaged_database(self):
         with state() as folder:
