@@ -169,7 +169,7 @@ static void counts_add_every_field(void **state)
     one = make_counts();
     one.fallbacks = one.windows_skipped = one.encoder_positions = one.full_window_retries = 3;
     one.draft_tokens_proposed = one.draft_tokens_accepted = one.parts = one.gaps_decoded = one.gaps_left = 5;
-    one.speech_s = one.covered_s = 5;
+    one.speech_s = one.covered_s = one.resumed_s = 5;
     for (unsigned i = 0; i < SOTTO_PART_COUNT; i++) one.multiply_adds[i]++;
     for (unsigned i = 0; i < SOTTO_STAGE_COUNT; i++) one.stage_s[i] += 1;
     sotto_counts_add(&sum, &one);
