@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "utf8.h"
 
 typedef struct reader {
     const char *at, *end;
@@ -275,9 +276,8 @@ static sotto_status read_entry(reader *r, toml *out)
 /* UTF-8 without control characters but tabs and line ends. */
 static sotto_status check_text(reader *r)
 {
-    json_t *utf8 = json_stringn(r->at, (size_t)(r->end - r->at));
-    json_decref(utf8);
-    if (!utf8) return options_fail(r->err, SOTTO_EFORMAT, "1: this is no UTF-8 text");
+    if (!utf8_is_text(r->at, (size_t)(r->end - r->at)))
+        return options_fail(r->err, SOTTO_EFORMAT, "1: this is no UTF-8 text");
     for (const char *c = r->at; c < r->end; c++) {
         const unsigned char u = (unsigned char)*c;
         if (u == '\n') r->line++;

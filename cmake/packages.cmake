@@ -22,7 +22,7 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE
   WORLD_READ WORLD_EXECUTE)
 set(same "(= ${PROJECT_VERSION})")
-set(shared "libc6 (>= 2.36), libjansson4, libnettle8, libwslay1, libsqlite3-0, libsotto0 ${same}")
+set(shared "libc6 (>= 2.36), libjansson4, libutf8proc2, libnettle8, libwslay1, libsqlite3-0, libsotto0 ${same}")
 
 # A component as a package: section, dependencies, summary.
 macro(sotto_package component section depends summary)

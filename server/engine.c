@@ -207,7 +207,7 @@ static void end_stream(job *j)
 {
     api_error e;
     api_error_set(&e, 503, NULL, "cancelled",
-                  "The transcription was cancelled: the server is shutting down, or its "
+                  "The transcription was cancelled: the server is shutting down or short of memory, or its "
                   "events were read too slowly");
     stream_failed(j, &e);
 }
@@ -271,6 +271,9 @@ static bool run(struct slot *s, job *j)
         pool_release(e->models, j->form.model, false);
     }
     if (st == SOTTO_OK) return true;
+    /* Not asked for: its first event found no memory. */
+    if (st == SOTTO_ECANCELLED && j->events && !events_begun(j->events) && !atomic_load(&j->cancelled))
+        st = options_fail(&err, SOTTO_ENOMEM, "out of memory: events");
     count_failed(e, st);
     if (st == SOTTO_ECANCELLED) return false;
     err.code = st;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "decode_options.h"
+#include "utf8.h"
 
 /* What is done with a field that is not in decode_options.def. */
 typedef enum field_use {
@@ -149,13 +150,7 @@ const char *form_value(const form *f, const char *name)
     return NULL;
 }
 
-/* jansson refuses what is no UTF-8. */
-bool form_is_text(const form_field *field)
-{
-    json_t *string = memchr(field->value, '\0', field->len) ? NULL : json_stringn(field->value, field->len);
-    json_decref(string);
-    return string != NULL;
-}
+bool form_is_text(const form_field *field) { return utf8_is_text(field->value, field->len); }
 
 /* ---- timestamp_granularities ------------------------------------------------------------------------------------ */
 

@@ -51,7 +51,7 @@ double clock_now_s(void)
 struct timespec clock_after_s(double seconds)
 {
     struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     const double end = (double)t.tv_nsec * 1e-9 + seconds;
     t.tv_sec += (time_t)end;
     t.tv_nsec = (long)((end - floor(end)) * 1e9);

@@ -449,10 +449,8 @@ static void *work(void *arg)
         }
         pthread_mutex_lock(&j->lock);
         if (more || j->woken || j->stopping) continue;
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += j->retry_at > now ? 1 : (time_t)turn;
-        pthread_cond_timedwait(&j->wake, &j->lock, &until);
+        const struct timespec until = clock_after_s(j->retry_at > now ? 1 : turn);
+        pthread_cond_clockwait(&j->wake, &j->lock, CLOCK_MONOTONIC, &until);
     }
     pthread_mutex_unlock(&j->lock);
     return NULL;

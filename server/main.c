@@ -58,7 +58,7 @@ static bool wait_for_signal(double seconds)
 {
     const struct timespec until = clock_after_s(seconds);
     int failed;
-    do failed = seconds > 0 ? sem_timedwait(&signals, &until) : sem_wait(&signals);
+    do failed = seconds > 0 ? sem_clockwait(&signals, CLOCK_MONOTONIC, &until) : sem_wait(&signals);
     while (failed && errno == EINTR);
     return !failed;
 }

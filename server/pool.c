@@ -107,7 +107,7 @@ static sotto_status open_model(const pool *p, const resident *r, sotto_model **o
 static void wait_for_change(pool *p, double seconds)
 {
     const struct timespec until = clock_after_s(seconds);
-    pthread_cond_timedwait(&p->changed, &p->lock, &until);
+    pthread_cond_clockwait(&p->changed, &p->lock, CLOCK_MONOTONIC, &until);
 }
 
 /* Drops the lock for it. */

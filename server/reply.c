@@ -27,11 +27,18 @@ void reply_own(reply *r, unsigned status, const char *content_type, char *body, 
     *r = (reply){.status = status, .content_type = content_type, .body = body, .len = len, .release = release};
 }
 
+static void keep(void *body) { (void)body; }
+
 void reply_json(reply *r, unsigned status, json_t *root)
 {
+    static char no_memory[] =
+        "{\"error\":{\"message\":\"Out of memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}";
     char *body = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
-    reply_own(r, body ? status : 500, reply_type_json, body, body ? strlen(body) : 0, free);
+    if (body)
+        reply_own(r, status, reply_type_json, body, strlen(body), free);
+    else
+        reply_own(r, 500, reply_type_json, no_memory, strlen(no_memory), keep);
 }
 
 json_t *reply_json_text(const char *text)

@@ -4,6 +4,7 @@
 
 #include "decode_options.h"
 #include "route.h"
+#include "utf8.h"
 
 static const double INTERVAL_MIN_S = 0.1, INTERVAL_MAX_S = 10;
 static const int64_t RATE_MIN = 8000, RATE_MAX = 192000;
@@ -87,9 +88,7 @@ static bool set(server *s, const char *name, const char *value, live_request *r,
                              "unknown parameter \"%.40s\"; there are model, language, prompt, task, interval, "
                              "every_interval, rate and samples",
                              name);
-    json_t *utf8 = json_string(value);
-    json_decref(utf8);
-    if (!utf8) return api_error_set(e, 400, name, "invalid_value", "%s is not UTF-8 text", name);
+    if (!utf8_is_text(value, strlen(value))) return api_error_set(e, 400, name, "invalid_value", "%s is not UTF-8 text", name);
     if (!*value) return true;
     if (parameters[known].set) return parameters[known].set(s, r, value, e);
     if (decode_option_set(decode, name, value, &err) == SOTTO_OK) return true;

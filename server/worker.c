@@ -311,7 +311,7 @@ static void sleep_for(worker *w, double seconds)
     pthread_mutex_lock(&w->lock);
     bool ready = w->stopping;
     for (const parcel *p = w->parcels; w->redis && p && !ready; p = p->next) ready = p->done;
-    if (!ready) pthread_cond_timedwait(&w->wake, &w->lock, &until);
+    if (!ready) pthread_cond_clockwait(&w->wake, &w->lock, CLOCK_MONOTONIC, &until);
     pthread_mutex_unlock(&w->lock);
 }
 

@@ -236,10 +236,10 @@ static void watch(job *j, study_meter *meter)
 {
     while (j->running) {
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += 200000000;
         if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-        pthread_cond_timedwait(&j->changed, &j->lock, &until);
+        pthread_cond_clockwait(&j->changed, &j->lock, CLOCK_MONOTONIC, &until);
         study_meter_read(meter);
         draw(j);
     }
