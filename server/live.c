@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,6 +23,7 @@
 #include "options.h"
 #include "outbox.h"
 #include "websocket.h"
+#include "wakeup.h"
 
 enum {
     OUTBOX_BYTES = 256 << 10,
@@ -92,11 +92,7 @@ struct lives {
 
 /* ---- the hearing thread ----------------------------------------------------------------------------------------- */
 
-static void wake(live *l)
-{
-    uint64_t one = 1;
-    if (write(l->event, &one, sizeof one) < 0) return; /* the counter is full, so the thread is awake anyway */
-}
+static void wake(live *l) { wakeup_send(l->event); }
 
 static void say(live *l, outbox_kind kind, char *text)
 {
@@ -347,11 +343,10 @@ static bool is_over(const live *l, double now)
 
 static void await(live *l, bool reads)
 {
-    uint64_t count;
     short wanted = (short)((reads ? POLLIN : POLLRDHUP) | (websocket_wants_write(l->ws) ? POLLOUT : 0));
     struct pollfd p[] = {{.fd = l->event, .events = POLLIN}, {.fd = l->fd, .events = wanted}};
     poll(p, 2, reads && websocket_has_more(l->ws) ? 0 : (int)(TICK_S * 1000));
-    if (p[0].revents && read(l->event, &count, sizeof count) < 0) return;
+    if (p[0].revents) wakeup_clear(l->event);
     if (p[1].revents & (POLLERR | POLLNVAL) || (!reads && p[1].revents & (POLLRDHUP | POLLHUP))) l->gone = true;
 }
 
@@ -625,7 +620,7 @@ static live *take_place(lives *all, const char *id, api_error *e)
         return NULL;
     }
     l->all = all;
-    l->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* before others see the place and wake it */
+    l->event = wakeup_open(); /* before others see the place and wake it */
     l->code = WEBSOCKET_NORMAL;
     snprintf(l->id, sizeof l->id, "%s", id);
     atomic_init(&l->heard_all, false);

@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "realtime_config.h"
 #include "realtime_turn.h"
 #include "websocket.h"
+#include "wakeup.h"
 
 enum {
     TEXT_BYTES = 16 << 20, /* of a message: OpenAI's limit on audio is 15 MiB */
@@ -83,11 +83,7 @@ struct realtimes {
     realtime *first;
 };
 
-static void wake(realtime *r)
-{
-    uint64_t one = 1;
-    if (write(r->event, &one, sizeof one) < 0) return; /* the counter is full, so the thread is awake anyway */
-}
+static void wake(realtime *r) { wakeup_send(r->event); }
 
 /* ---- takes --------------------------------------------------------------------------------------------------------
  */
@@ -483,11 +479,10 @@ static bool is_over(const realtime *r, double now)
 
 static void await(realtime *r, bool reads)
 {
-    uint64_t count;
     short wanted = (short)((reads ? POLLIN : POLLRDHUP) | (websocket_wants_write(r->ws) ? POLLOUT : 0));
     struct pollfd p[] = {{.fd = r->event, .events = POLLIN}, {.fd = r->fd, .events = wanted}};
     poll(p, 2, reads && websocket_has_more(r->ws) ? 0 : (int)(TICK_S * 1000));
-    if (p[0].revents && read(r->event, &count, sizeof count) < 0) return;
+    if (p[0].revents) wakeup_clear(r->event);
     if (p[1].revents & (POLLERR | POLLNVAL) || (!reads && p[1].revents & (POLLRDHUP | POLLHUP))) r->gone = true;
 }
 
@@ -638,7 +633,7 @@ realtime *realtime_open(realtimes *all, const char *id, bool beta, api_error *e)
     r->code = WEBSOCKET_NORMAL;
     r->reason = "";
     r->voice = (realtime_voice){.beta = beta, .out = outbox_create(OUTBOX_BYTES)};
-    r->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r->event = wakeup_open();
     if (getrandom(&r->voice.session, sizeof r->voice.session, 0) < 0)
         r->voice.session = (uint64_t)(clock_now_s() * 1e9);
     strncpy(r->id, id, sizeof r->id - 1);

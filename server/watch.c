@@ -7,11 +7,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "options.h"
+#include "wakeup.h"
 
 enum { LINGERING = 64, SWEEP_MS = 20, READ_BYTES = 64 << 10, READS_A_TURN = 64 };
 static const double LINGER_S = 30, LINGER_IDLE_S = 5;
@@ -64,13 +64,12 @@ static void *work(void *arg)
     while (!atomic_load(&w->stop)) {
         struct pollfd p[LINGERING + 1] = {{.fd = w->event, .events = POLLIN}};
         size_t n = 1;
-        uint64_t count;
         size_t jobs = queue_sweep(w->q, engine_cancel, w->e);
         pthread_mutex_lock(&w->lock);
         for (size_t i = 0; i < w->n; i++) p[n++] = (struct pollfd){.fd = w->lingering[i].fd, .events = POLLIN};
         pthread_mutex_unlock(&w->lock);
         poll(p, n, jobs || n > 1 ? SWEEP_MS : -1);
-        if (p[0].revents && read(w->event, &count, sizeof count) < 0) continue;
+        if (p[0].revents) wakeup_clear(w->event);
         serve_lingering(w);
     }
     return NULL;
@@ -84,7 +83,7 @@ sotto_status watch_start(watch **out, queue *q, engine *e, sotto_error *err)
     w->q = q;
     w->e = e;
     atomic_init(&w->stop, false);
-    w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->event = wakeup_open();
     pthread_mutex_init(&w->lock, NULL);
     if (w->event < 0 || pthread_create(&w->thread, NULL, work, w) != 0) {
         if (w->event >= 0) close(w->event);
@@ -96,11 +95,7 @@ sotto_status watch_start(watch **out, queue *q, engine *e, sotto_error *err)
     return SOTTO_OK;
 }
 
-void watch_wake(watch *w)
-{
-    uint64_t one = 1;
-    if (write(w->event, &one, sizeof one) < 0) return; /* the counter is full, so the thread is awake anyway */
-}
+void watch_wake(watch *w) { wakeup_send(w->event); }
 
 void watch_linger(watch *w, int fd)
 {

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 #include "options.h"
 #include "wyoming_request.h"
 #include "wyoming_wire.h"
+#include "wakeup.h"
 
 enum { IN_BYTES = 16 << 10, OUT_BYTES = 256 << 10, TICK_MS = 250 };
 static const double GOODBYE_S = 2, ACCEPT_AGAIN_S = 0.25;
@@ -156,11 +156,7 @@ static void say_transcript(peer *p, const char *text, const char *language)
 /* ---- the engine's threads -----------------------------------------------------------------------------------------
  */
 
-static void wake(wyoming *w)
-{
-    uint64_t one = 1;
-    if (write(w->event, &one, sizeof one) < 0) return; /* the counter is full, so the thread is awake anyway */
-}
+static void wake(wyoming *w) { wakeup_send(w->event); }
 
 static void on_progress(job *j, const sotto_progress *progress, void *user)
 {
@@ -494,7 +490,6 @@ static void *work(void *arg)
 {
     wyoming *w = arg;
     double stopped_at = 0;
-    uint64_t count;
     for (;;) {
         double now = clock_now_s();
         bool open = !atomic_load(&w->s->draining) && !atomic_load(&w->stopped) && now >= w->accept_at;
@@ -513,7 +508,7 @@ static void *work(void *arg)
         }
         poll(w->polls, w->n + 2, w->n || !open ? TICK_MS : -1);
         now = clock_now_s();
-        if (w->polls[0].revents && read(w->event, &count, sizeof count) < 0) continue;
+        if (w->polls[0].revents) wakeup_clear(w->event);
         if (w->polls[1].revents) accept_peers(w, now);
         serve(w, now);
     }
@@ -550,7 +545,7 @@ sotto_status wyoming_start(wyoming **out, server *s, sotto_error *err)
     w->most = (size_t)s->config->max_connections;
     w->peers = calloc(w->most, sizeof *w->peers);
     w->polls = calloc(w->most + 2, sizeof *w->polls);
-    w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->event = wakeup_open();
     atomic_init(&w->stopped, false);
     atomic_init(&w->busy, 0);
     pthread_mutex_init(&w->lock, NULL);
