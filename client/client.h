@@ -174,7 +174,8 @@ sotto_status remote_submit(remote *r, const work *w, const remote_file *files, s
 
 /* The sentence in OpenAI's error object, or what can be said without, as error. */
 sotto_status remote_refused(const remote *r, long http_status, const char *body, size_t n, sotto_error *err);
-/* "Authorization: …" for requests that are written elsewhere, "" without a key and without credentials in the address. */
+/* "Authorization: …" for requests that are written elsewhere, "" without a key and without credentials in the address.
+ */
 const char *remote_authorization(const remote *r);
 /* The daemon's address for messages: without credentials, and without '/' at its end. */
 const char *remote_url(const remote *r);

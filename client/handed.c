@@ -132,5 +132,6 @@ int command_jobs(int argc, char **argv)
                          "Example:\n"
                          "  sotto jobs submit --recursive recordings/\n"
                          "  sotto jobs status --watch\n"
-                         "  sotto jobs results -o texts -f srt,json\n\n", argc, argv);
+                         "  sotto jobs results -o texts -f srt,json\n\n",
+                         argc, argv);
 }

@@ -80,7 +80,8 @@ static sotto_status gather(harvest *h, remote *r, const char *const *ids, size_t
 /* An answer in another format than verbose_json, which others than `sotto jobs submit` ask for, is only its text. */
 static sotto_status text_only(work *w, const json_t *answer, transcripts *t, sotto_error *err)
 {
-    const char *text = json_is_string(answer) ? json_string_value(answer) : json_string_value(json_object_get(answer, "text"));
+    const char *text =
+        json_is_string(answer) ? json_string_value(answer) : json_string_value(json_object_get(answer, "text"));
     for (size_t i = 0; i < w->n_formats; i++) {
         if (!text || (w->formats[i] != SOTTO_FORMAT_TXT && w->formats[i] != SOTTO_FORMAT_TEXT))
             return options_fail(err, SOTTO_EFORMAT,
@@ -112,7 +113,8 @@ static sotto_status write_one(work *w, const json_t *row, const char *stem, sott
     for (size_t i = 0; i < w->n_formats && st == SOTTO_OK; i++) {
         if (w->formats[i] != SOTTO_FORMAT_VERBOSE_JSON) continue;
         sotto_string_free(t.texts[i]); /* the daemon's own document says more than can be made of it */
-        if (!(t.texts[i] = json_dumps(answer, JSON_COMPACT))) st = options_fail(err, SOTTO_ENOMEM, "out of memory: reply");
+        if (!(t.texts[i] = json_dumps(answer, JSON_COMPACT)))
+            st = options_fail(err, SOTTO_ENOMEM, "out of memory: reply");
     }
     if (st == SOTTO_OK) st = outputs_write(w, &t, stem, err);
     transcripts_free(&t);
@@ -163,7 +165,8 @@ static int results(work *w, const char *const *ids, size_t n)
     sotto_status st = handed_open(&r, w, &err);
     if (st == SOTTO_OK) st = gather(&h, r, ids, n, &err);
     if (st == SOTTO_OK && mkdir(w->options.directory, 0777) != 0 && errno != EEXIST)
-        st = options_fail(&err, SOTTO_EIO, "the directory %s cannot be made: %s", w->options.directory, strerror(errno));
+        st =
+            options_fail(&err, SOTTO_EIO, "the directory %s cannot be made: %s", w->options.directory, strerror(errno));
     if (st == SOTTO_OK)
         status = write_all(w, &h);
     else if (!is_interrupted())
@@ -183,11 +186,13 @@ int command_jobs_results(int argc, char **argv)
     options_program program = {
         .name = "sotto jobs results",
         .usage = "[OPTION]… -o DIR [JOB]…",
-        .about = "Writes what recordings became, in any format; of all jobs where none is named. Files are called as\n"
-                 "those of `sotto transcribe` and replaced as a whole, so that it may be run while the jobs go on, and\n"
-                 "again after it was interrupted. Why a recording failed goes to standard error.",
-        .notes = "Exit status: 0 all written, 1 some recording failed, 2 wrong usage, 3 some are not done yet (the rest\n"
-                 "is written), 130 interrupted.",
+        .about =
+            "Writes what recordings became, in any format; of all jobs where none is named. Files are called as\n"
+            "those of `sotto transcribe` and replaced as a whole, so that it may be run while the jobs go on, and\n"
+            "again after it was interrupted. Why a recording failed goes to standard error.",
+        .notes =
+            "Exit status: 0 all written, 1 some recording failed, 2 wrong usage, 3 some are not done yet (the rest\n"
+            "is written), 130 interrupted.",
         .groups = groups,
         .n_groups = 2,
         .takes_arguments = true};

@@ -60,8 +60,7 @@ static void print_rows(const json_t *jobs, const json_t *before)
     size_t i;
     json_t *job;
     if (terminal && json_array_size(before) > 0) printf("\033[%zuA\033[J", json_array_size(before));
-    json_array_foreach(jobs, i, job)
-        if (terminal || !json_equal(job, json_array_get(before, i))) print_row(job);
+    json_array_foreach(jobs, i, job) if (terminal || !json_equal(job, json_array_get(before, i))) print_row(job);
     fflush(stdout);
 }
 
@@ -113,7 +112,10 @@ static int report(const work *w, const status_options *o, const options_program 
     }
     json_decref(before);
     remote_free(r);
-    return is_interrupted() ? EXIT_INTERRUPTED : st != SOTTO_OK || t.failed ? EXIT_SOME_FAILED : t.going ? EXIT_NOT_DONE : EXIT_FINE;
+    return is_interrupted()             ? EXIT_INTERRUPTED
+           : st != SOTTO_OK || t.failed ? EXIT_SOME_FAILED
+           : t.going                    ? EXIT_NOT_DONE
+                                        : EXIT_FINE;
 }
 
 int command_jobs_status(int argc, char **argv)
@@ -126,9 +128,10 @@ int command_jobs_status(int argc, char **argv)
         .name = "sotto jobs status",
         .usage = "[OPTION]… [JOB]…",
         .about = "Prints how far jobs are, a row each; all of them where none is named, oldest first.",
-        .notes = "With --watch, rows are drawn over on a terminal, and printed again when they change elsewhere.\n"
-                 "Exit status: 0 all done, 1 some recording failed or the daemon does not answer, 2 wrong usage, 3 some\n"
-                 "are not done yet, 130 interrupted.",
+        .notes =
+            "With --watch, rows are drawn over on a terminal, and printed again when they change elsewhere.\n"
+            "Exit status: 0 all done, 1 some recording failed or the daemon does not answer, 2 wrong usage, 3 some\n"
+            "are not done yet, 130 interrupted.",
         .groups = groups,
         .n_groups = 2,
         .takes_arguments = true};

@@ -46,7 +46,9 @@ static void complain(const char *sentence) { fprintf(stderr, "sotto jobs: %s\n",
 /* "2024/may/a.wav": where in the folder that was named. */
 static char *name_of(const input_entry *e)
 {
-    const char *slash = strrchr(e->path, '/'), *base = strcmp(e->path, "-") == 0 ? "stdin" : slash ? slash + 1 : e->path;
+    const char *slash = strrchr(e->path, '/'), *base = strcmp(e->path, "-") == 0 ? "stdin"
+                                                       : slash                   ? slash + 1
+                                                                                 : e->path;
     char *name;
     return asprintf(&name, "%s%s%s", e->folder, *e->folder ? "/" : "", base) < 0 ? NULL : name;
 }
@@ -78,8 +80,8 @@ static bool is_known(const submission *s, const char *name, uint64_t bytes)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(s->known, name), i, one)
-        if ((uint64_t)json_integer_value(one) == bytes) return true;
+    json_array_foreach(json_object_get(s->known, name), i,
+                       one) if ((uint64_t)json_integer_value(one) == bytes) return true;
     return false;
 }
 
@@ -198,9 +200,10 @@ int command_jobs_submit(int argc, char **argv)
         .usage = "[OPTION]… FILE|FOLDER…",
         .about = "Hands recordings over to a daemon, which keeps them until they are transcribed, through crashes and\n"
                  "restarts. Prints the names of the jobs, a line each; many recordings become several jobs.",
-        .notes = "A recording is known by its name, from the folder that was named on.\n"
-                 "Exit status: 0 all handed over, 1 some could not be read or sent (the others are handed over), 2 wrong\n"
-                 "usage, 130 interrupted.",
+        .notes =
+            "A recording is known by its name, from the folder that was named on.\n"
+            "Exit status: 0 all handed over, 1 some could not be read or sent (the others are handed over), 2 wrong\n"
+            "usage, 130 interrupted.",
         .groups = groups,
         .n_groups = sizeof groups / sizeof *groups,
         .takes_arguments = true};

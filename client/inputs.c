@@ -242,8 +242,7 @@ sotto_status output_make_folders(const char *directory, const char *stem, sotto_
     return st;
 }
 
-sotto_status outputs_write(const work *w, const transcripts *t, const char *stem,
-                           sotto_error *err)
+sotto_status outputs_write(const work *w, const transcripts *t, const char *stem, sotto_error *err)
 {
     sotto_status st = output_make_folders(w->options.directory, stem, err);
     for (size_t i = 0; i < w->n_formats && st == SOTTO_OK; i++)

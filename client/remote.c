@@ -36,7 +36,7 @@ typedef struct reply {
     progress *progress;
     bool too_large;
     CURL *curl;
-    events *events; /* NULL, or who reads the body when it is a stream of events */
+    events *events;     /* NULL, or who reads the body when it is a stream of events */
     const char *method; /* NULL: GET, or POST of a form */
 } reply;
 
@@ -458,8 +458,7 @@ sotto_status remote_transcribe(remote *r, const work *w, const char *path, const
     }
     progress_begin(&p, name);
     const remote_file file = file_of(path, name);
-    sotto_status st =
-        post(r, endpoint_of(w), w, as_is ? w->formats[0] : SOTTO_FORMAT_VERBOSE_JSON, &file, 1, &re, err);
+    sotto_status st = post(r, endpoint_of(w), w, as_is ? w->formats[0] : SOTTO_FORMAT_VERBOSE_JSON, &file, 1, &re, err);
     progress_end(&p);
     if (st == SOTTO_OK && as_is) {
         if (!(out->texts[0] = re.body ? re.body : strdup("")))

@@ -197,6 +197,5 @@ static const client_command commands[] = {
 
 int command_study(int argc, char **argv)
 {
-    return command_group("sotto study", commands, sizeof commands / sizeof *commands,
-                         "", argc, argv);
+    return command_group("sotto study", commands, sizeof commands / sizeof *commands, "", argc, argv);
 }

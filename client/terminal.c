@@ -24,7 +24,9 @@ void progress_silence(void) { atomic_store(&silent, true); }
 void progress_begin(progress *p, const char *name)
 {
     const char *slash = strrchr(name, '/');
-    *p = (progress){.name = slash ? slash + 1 : name, .on = isatty(STDERR_FILENO) == 1 && !atomic_load(&silent), .began_s = now_s()};
+    *p = (progress){.name = slash ? slash + 1 : name,
+                    .on = isatty(STDERR_FILENO) == 1 && !atomic_load(&silent),
+                    .began_s = now_s()};
 }
 
 void progress_draw(progress *p, const char *what, double done, double total)

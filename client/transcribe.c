@@ -131,7 +131,8 @@ static sotto_status engine_open(engine *e, const work *w, bool server_named, sot
         sotto_status st = remote_open(&e->remote, w->options.server, &access, err);
         if (st == SOTTO_OK || server_named || is_interrupted()) return st;
         char *shown = remote_without_credentials(w->options.server);
-        fprintf(stderr, "sotto transcribe: no daemon answers at %s; transcribing in this process\n", shown ? shown : "?");
+        fprintf(stderr, "sotto transcribe: no daemon answers at %s; transcribing in this process\n",
+                shown ? shown : "?");
         free(shown);
     }
     return local_open(&e->local, w, err);
@@ -261,14 +262,14 @@ static int transcribe_all(const work *w, bool server_named, const char *const *n
             progress_silence();
         }
         workers_run(&(workers){.n = in.n,
-                         .workers = wanted < in.n ? wanted
-                                    : in.n        ? in.n
-                                                  : 1,
-                         .open = join_run,
-                         .run = transcribe_entry,
-                         .taken = finish_entry,
-                         .stopped = is_interrupted,
-                         .user = &r});
+                               .workers = wanted < in.n ? wanted
+                                          : in.n        ? in.n
+                                                        : 1,
+                               .open = join_run,
+                               .run = transcribe_entry,
+                               .taken = finish_entry,
+                               .stopped = is_interrupted,
+                               .user = &r});
         progress_end(&r.all);
     }
     if (r.left_out)

@@ -47,8 +47,7 @@ void workers_run(const workers *w)
     if (s.done && each && threads) {
         for (size_t i = 0; i < w->workers; i++) each[i] = (worker){&s, i};
         /* Fewer threads than asked for just take longer. */
-        while (started + 1 < w->workers && thread_start(&threads[started], work_on, &each[started + 1]) == 0)
-            started++;
+        while (started + 1 < w->workers && thread_start(&threads[started], work_on, &each[started + 1]) == 0) started++;
         work_on(&each[0]);
         while (started) pthread_join(threads[--started], NULL);
     }

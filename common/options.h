@@ -135,8 +135,8 @@ typedef struct options_program {
     bool manual;        /* --help=man was given: the manual page in man(7) */
 } options_program;
 
-/* Defaults, file, environment, command line, in this order. argv[0] is skipped. On failure `err` holds a sentence for people,
- * with a hint where one is near. Free with options_free in any case. */
+/* Defaults, file, environment, command line, in this order. argv[0] is skipped. On failure `err` holds a sentence for
+ * people, with a hint where one is near. Free with options_free in any case. */
 sotto_status options_read(options_program *program, int argc, char **argv, sotto_error *err);
 
 /* options_read, then what every program does with it: returns -1 to go on, 0 after printing --help or --version to

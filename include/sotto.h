@@ -193,7 +193,7 @@ typedef struct sotto_counts {
     double speech_s, covered_s;     /* of sotto_coverage, where it is known */
     uint64_t gaps_decoded;          /* stretches of speech outside segments that were decoded again */
     uint64_t gaps_left;             /* those that stayed outside */
-    double resumed_s; /* audio whose segments came from sotto_options.resume; not in audio_s */
+    double resumed_s;               /* audio whose segments came from sotto_options.resume; not in audio_s */
 } sotto_counts;
 
 SOTTO_API void sotto_counts_add(sotto_counts *sum, const sotto_counts *one);
@@ -271,7 +271,8 @@ SOTTO_API void sotto_model_get_batches(sotto_model *model, uint64_t *passes, uin
 SOTTO_API const char *sotto_language_code(const char *code_or_name);
 SOTTO_API const char *sotto_language_name(const char *code_or_name);
 
-/* Codes of the languages that the model knows, by index from 0, in Whisper's order ("en" first); NULL behind the last. */
+/* Codes of the languages that the model knows, by index from 0, in Whisper's order ("en" first); NULL behind the last.
+ */
 SOTTO_API const char *sotto_model_language(const sotto_model *model, size_t index);
 
 /* ---- transcription -------------------------------------------------------------------------------------------- */
@@ -368,9 +369,9 @@ typedef struct sotto_options {
     size_t n_keywords;
     double offset_s, duration_s; /* transcribe so much of the recording from there on, times counting from its
                                     start; 0 and INFINITY by default: all of it */
-    bool background; /* nobody waits for it: while another session of the model is at work without this, this one
-                        reads little and encodes at most a window a second; the result is the same */
-    bool checkpoints; /* sotto_progress.checkpoint */
+    bool background;    /* nobody waits for it: while another session of the model is at work without this, this one
+                           reads little and encodes at most a window a second; the result is the same */
+    bool checkpoints;   /* sotto_progress.checkpoint */
     const char *resume; /* NULL, or the checkpoints of an earlier call with the same recording, model and options that
                            was interrupted, in order, each ended by a newline: what is in them is not computed again,
                            and the first on_progress tells of it. The result is that of an undisturbed call, but for

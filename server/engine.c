@@ -21,8 +21,9 @@ struct slot {
     engine *e;
     size_t number;
     pthread_t thread;
-    sotto_session *session; /* of its last job; NULL: none. Set under the engine's lock, used with a lease of its model */
-    size_t model;           /* of the session */
+    sotto_session
+        *session; /* of its last job; NULL: none. Set under the engine's lock, used with a lease of its model */
+    size_t model; /* of the session */
 };
 
 struct engine {
@@ -31,8 +32,8 @@ struct engine {
     queue *q;
     struct slot *slots; /* [n_slots] */
     size_t n_slots;
-    size_t n_threads;     /* started */
-    pthread_mutex_t lock; /* of what follows, and of the slots' sessions */
+    size_t n_threads;                /* started */
+    pthread_mutex_t lock;            /* of what follows, and of the slots' sessions */
     engine_totals totals, *by_model; /* [pool_count(models)] */
     double recent_runs, recent_s; /* recordings done, and the time in which something ran for them; older ones fade */
     double busy_s;                /* totals.sum.wall_s when the last of them ended */
@@ -297,15 +298,14 @@ static void *work(void *arg)
                   done      ? "done"
                   : j->late ? "late"
                             : "cancelled",
-                  "id=%s audio_s=%.2f resumed_s=%.2f queue_s=%.3f run_s=%.3f", j->id, j->audio_s, j->resumed_s, j->started_at - j->queued_at,
-                  clock_now_s() - j->started_at);
+                  "id=%s audio_s=%.2f resumed_s=%.2f queue_s=%.3f run_s=%.3f", j->id, j->audio_s, j->resumed_s,
+                  j->started_at - j->queued_at, clock_now_s() - j->started_at);
         queue_finish(e->q, s->number, done);
     }
     return NULL;
 }
 
-sotto_status engine_start(engine **out, pool *models, queue *q, size_t slots, const char *vad_path,
-                          sotto_error *err)
+sotto_status engine_start(engine **out, pool *models, queue *q, size_t slots, const char *vad_path, sotto_error *err)
 {
     *out = NULL;
     engine *e = calloc(1, sizeof *e);

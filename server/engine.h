@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The threads that transcribe: each takes jobs from the queue, runs them on a session of its own of the model that is
- * asked for and writes their replies. Sessions of one model at work at the same time share its decoder passes. Also the totals of all work, that
- * of live streams included. */
+ * asked for and writes their replies. Sessions of one model at work at the same time share its decoder passes. Also the
+ * totals of all work, that of live streams included. */
 #ifndef SOTTOD_ENGINE_H
 #define SOTTOD_ENGINE_H
 
@@ -21,8 +21,7 @@ typedef struct engine_totals {
 
 /* `models` and `q`, which has as many workers, must outlive the engine. A slot keeps the session of
  * its last job, until a job of another model comes or the model is unloaded. */
-sotto_status engine_start(engine **out, pool *models, queue *q, size_t slots, const char *vad_path,
-                          sotto_error *err);
+sotto_status engine_start(engine **out, pool *models, queue *q, size_t slots, const char *vad_path, sotto_error *err);
 /* Cancels the run that is going on in that slot, if any. For queue_sweep. */
 void engine_cancel(void *engine, size_t slot);
 /* Waits for the threads to end; the queue must have been closed. The totals can be read until engine_free. NULL is fine

@@ -53,7 +53,7 @@ typedef struct exchange {
     struct MHD_PostProcessor *form; /* reads the multipart body */
     job *job;
     jobs_draft *draft; /* the form's files become a job that lasts */
-    live *live; /* is being opened while we are suspended, then waits for the end of the handshake */
+    live *live;        /* is being opened while we are suspended, then waits for the end of the handshake */
     char accept[WEBSOCKET_ACCEPT_BYTES];
     realtime *realtime; /* opened, waits for the end of the handshake */
     query_pair query[QUERY_PAIRS];
@@ -169,8 +169,7 @@ static enum MHD_Result send_in_mid_body(exchange *x)
     const size_t n = reply_head(r, MHD_get_reason_phrase_for(r->status), x->id, cors, head, sizeof head);
     x->status = r->status;
     x->linger = x->raw_sent = true;
-    if (n > 0 && r->body && send_raw(x, head, n, true) && send_raw(x, r->body, r->len, false))
-        return MHD_NO;
+    if (n > 0 && r->body && send_raw(x, head, n, true) && send_raw(x, r->body, r->len, false)) return MHD_NO;
     x->linger = false;
     return MHD_NO;
 }
@@ -271,7 +270,10 @@ static exchange *begin(http *h, struct MHD_Connection *connection, const char *m
     x->h = h;
     x->connection = connection;
     x->began = clock_now_s();
-    x->method = strcmp(method, "POST") == 0 ? "POST" : strcmp(method, "GET") == 0 ? "GET" : strcmp(method, "DELETE") == 0 ? "DELETE" : "other";
+    x->method = strcmp(method, "POST") == 0     ? "POST"
+                : strcmp(method, "GET") == 0    ? "GET"
+                : strcmp(method, "DELETE") == 0 ? "DELETE"
+                                                : "other";
     access_request_id(header(x, "X-Request-Id"), x->id);
     x->visitor = visitor_of(connection);
     x->origin = cors_allowed(&h->s->config->cors, header(x, "Origin"));
@@ -439,8 +441,7 @@ static bool open_live(exchange *x)
     MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_query_pair, x);
     if (x->n_query > QUERY_PAIRS)
         api_error_set(&e, 400, NULL, NULL, "the query has more than %d parameters", QUERY_PAIRS);
-    else if (x->route->live(x->h->s, x->query, x->n_query, &asked, &e) &&
-             shake_hands(x, &e)) {
+    else if (x->route->live(x->h->s, x->query, x->n_query, &asked, &e) && shake_hands(x, &e)) {
         /* Suspended first: it may be open before live_open returns. */
         MHD_suspend_connection(x->connection);
         x->live = live_open(x->h->s->lives, &asked, x->id, resume_connection, x->connection, &e);

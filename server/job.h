@@ -55,7 +55,8 @@ job *job_hold(job *j);
 void job_release(job *j);
 
 double clock_now_s(void); /* monotonic */
-/* So many seconds from now by CLOCK_MONOTONIC, for pthread_cond_clockwait and sem_clockwait: the wall clock may jump. */
+/* So many seconds from now by CLOCK_MONOTONIC, for pthread_cond_clockwait and sem_clockwait: the wall clock may jump.
+ */
 struct timespec clock_after_s(double seconds);
 
 #endif

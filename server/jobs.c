@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The thread that feeds recordings of jobs to the queue, and what becomes of them (jobs.h). Locks: the followers' before
- * the store's before ours, never the other way round. */
+ * The thread that feeds recordings of jobs to the queue, and what becomes of them (jobs.h). Locks: the followers'
+ * before the store's before ours, never the other way round. */
 #include "jobs.h"
 
 #include <dirent.h>
@@ -154,8 +154,8 @@ static void tell_answer(const flight *f, const store_file *file)
     struct sight seen = {.j = j};
     api_error e;
     if (!followers_any(j->followers, f->id)) return;
-    followers_tell(j->followers, f->id, json_pack("{s:s, s:o}", "type", "job.recording.done", "recording",
-                                                  jobs_view_recording(j, file)));
+    followers_tell(j->followers, f->id,
+                   json_pack("{s:s, s:o}", "type", "job.recording.done", "recording", jobs_view_recording(j, file)));
     if (!store_jobs(j->store, f->owner, f->id, see_job, &seen, &e) || !seen.ended) {
         json_decref(seen.view);
         return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Durable jobs: recordings that were handed over to be transcribed later, kept under --state-dir until their answers
  * expire, whatever becomes of the process meanwhile. A thread feeds them to the queue, behind all requests that someone
- * waits for and into all slots but one. A recording that was under way when the process ended goes on behind its last finished window or part. */
+ * waits for and into all slots but one. A recording that was under way when the process ended goes on behind its last
+ * finished window or part. */
 #ifndef SOTTOD_JOBS_H
 #define SOTTOD_JOBS_H
 

@@ -32,7 +32,8 @@ static bool disk_failed(const char *what, api_error *e)
     const int why = errno;
     log_event(LOG_ERROR, "jobs", "%s=%d", what, why);
     if (why == ENOSPC || why == EDQUOT || why == EFBIG)
-        return api_error_set(e, 507, NULL, "storage_full", "The disk that keeps the jobs is full; the job was not taken");
+        return api_error_set(e, 507, NULL, "storage_full",
+                             "The disk that keeps the jobs is full; the job was not taken");
     if (why == EROFS || why == EACCES || why == EPERM)
         return api_error_set(e, 503, NULL, "storage_read_only",
                              "The directory that keeps the jobs cannot be written; the job was not taken");
@@ -56,8 +57,7 @@ jobs_draft *jobs_draft_create(jobs *j, const char *owner, api_error *e)
     d->fd = -1;
     snprintf(d->owner, sizeof d->owner, "%s", owner);
     int at = snprintf(d->id, sizeof d->id, "job_");
-    for (size_t i = 0; i < sizeof random; i++)
-        at += snprintf(d->id + at, sizeof d->id - (size_t)at, "%02x", random[i]);
+    for (size_t i = 0; i < sizeof random; i++) at += snprintf(d->id + at, sizeof d->id - (size_t)at, "%02x", random[i]);
     return d;
 }
 

@@ -191,7 +191,8 @@ bool store_jobs(store *s, const char *owner, const char *id, void (*see)(void *u
     }
     sqlite3_finalize(q);
     if (!leave(s, ok, e)) return false;
-    return !id || seen || api_error_set(e, 404, "id", "job_not_found", "There is no job `%.100s`, or it has expired", id);
+    return !id || seen ||
+           api_error_set(e, 404, "id", "job_not_found", "There is no job `%.100s`, or it has expired", id);
 }
 
 bool store_files(store *s, const char *id, void (*see)(void *user, const store_file *file), void *user, api_error *e)
@@ -264,9 +265,8 @@ bool store_next(store *s, const char *last, bool (*take)(void *user, const store
 bool store_add_part(store *s, int64_t key, const char *part, api_error *e)
 {
     pthread_mutex_lock(&s->lock);
-    const bool ok = run(prepare(s,
-                                "INSERT INTO parts(file, text) SELECT key, ?2 FROM files WHERE key = ?1 AND state = 0",
-                                "it", key, part));
+    const bool ok = run(prepare(
+        s, "INSERT INTO parts(file, text) SELECT key, ?2 FROM files WHERE key = ?1 AND state = 0", "it", key, part));
     return leave(s, ok, e);
 }
 
@@ -281,8 +281,8 @@ bool store_parts(store *s, int64_t key, char **all, api_error *e)
     bool ok;
     *all = NULL;
     pthread_mutex_lock(&s->lock);
-    sqlite3_stmt *q = prepare(s, "SELECT group_concat(text, '') FROM (SELECT text FROM parts WHERE file = ? ORDER BY number)",
-                              "i", key);
+    sqlite3_stmt *q = prepare(
+        s, "SELECT group_concat(text, '') FROM (SELECT text FROM parts WHERE file = ? ORDER BY number)", "i", key);
     if (step(q, &ok) && text(q, 0)) {
         *all = strdup(text(q, 0));
         ok = *all;
@@ -294,15 +294,15 @@ bool store_parts(store *s, int64_t key, char **all, api_error *e)
 bool store_answer(store *s, const store_file *file, double now, api_error *e)
 {
     pthread_mutex_lock(&s->lock);
-    bool ok = begin(s) &&
-              run(prepare(s, "UPDATE files SET state=?, status=?, type=?, answer=?, audio_s=? WHERE key=?", "iittdi",
-                          (int64_t)file->state, (int64_t)file->status, file->type, file->answer, file->audio_s,
-                          file->key)) &&
-              run(prepare(s, "DELETE FROM parts WHERE file = ?", "i", file->key)) &&
-              run(prepare(s,
-                          "UPDATE jobs SET ended = ?1 WHERE id = (SELECT job FROM files WHERE key = ?2)"
-                          " AND NOT EXISTS (SELECT 1 FROM files WHERE job = jobs.id AND state = 0)",
-                          "di", now, file->key));
+    bool ok =
+        begin(s) &&
+        run(prepare(s, "UPDATE files SET state=?, status=?, type=?, answer=?, audio_s=? WHERE key=?", "iittdi",
+                    (int64_t)file->state, (int64_t)file->status, file->type, file->answer, file->audio_s, file->key)) &&
+        run(prepare(s, "DELETE FROM parts WHERE file = ?", "i", file->key)) &&
+        run(prepare(s,
+                    "UPDATE jobs SET ended = ?1 WHERE id = (SELECT job FROM files WHERE key = ?2)"
+                    " AND NOT EXISTS (SELECT 1 FROM files WHERE job = jobs.id AND state = 0)",
+                    "di", now, file->key));
     return leave(s, ok && commit(s), e);
 }
 

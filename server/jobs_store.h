@@ -15,12 +15,12 @@ typedef enum store_state { STORE_QUEUED, STORE_DONE, STORE_FAILED, STORE_STATES 
 
 /* One recording of a job. */
 typedef struct store_file {
-    int64_t key; /* of the recording in the store; recordings that came earlier have smaller ones */
-    size_t number; /* in its job, from 0 */
+    int64_t key;      /* of the recording in the store; recordings that came earlier have smaller ones */
+    size_t number;    /* in its job, from 0 */
     const char *name; /* the client's */
     uint64_t bytes;
     store_state state;
-    unsigned status; /* of the answer, once there is one: HTTP's */
+    unsigned status;           /* of the answer, once there is one: HTTP's */
     const char *type, *answer; /* NULL before */
     double audio_s;
 } store_file;

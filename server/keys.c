@@ -44,8 +44,8 @@ static unsigned same(const unsigned char *a, const unsigned char *b)
     return 1u & (unsigned)((differs - 1) >> 8);
 }
 
-/* The words of a line: key, name (may be ""), "admin". False when there are more, or one is too long or holds what it must
- * not. */
+/* The words of a line: key, name (may be ""), "admin". False when there are more, or one is too long or holds what it
+ * must not. */
 static bool split(char *line, char **text, char **name, bool *admin)
 {
     static char none[] = "";
@@ -55,7 +55,8 @@ static bool split(char *line, char **text, char **name, bool *admin)
     if (!*name) *name = none;
     const char *third = strtok_r(NULL, " \t", &rest);
     *admin = third && strcmp(third, "admin") == 0;
-    if ((third && !*admin) || strtok_r(NULL, " \t", &rest) || strlen(*text) >= KEYS_KEY_BYTES || strlen(*name) >= KEYS_NAME_BYTES)
+    if ((third && !*admin) || strtok_r(NULL, " \t", &rest) || strlen(*text) >= KEYS_KEY_BYTES ||
+        strlen(*name) >= KEYS_NAME_BYTES)
         return false;
     for (const char *c = *text; *c; c++)
         if (*c < 33 || *c > 126) return false;
@@ -81,10 +82,11 @@ static sotto_status add(table *t, char *line, size_t number, const char *path, s
     char *text, *name;
     bool admin;
     if (!split(line, &text, &name, &admin))
-        return options_fail(err, SOTTO_EFORMAT,
-                            "%s, line %zu: should be KEY, KEY NAME or KEY NAME admin: a key of up to %d printable characters, a name "
-                            "of up to %d letters, digits, '-', '_', '.' and '@'",
-                            path, number, KEYS_KEY_BYTES - 1, KEYS_NAME_BYTES - 1);
+        return options_fail(
+            err, SOTTO_EFORMAT,
+            "%s, line %zu: should be KEY, KEY NAME or KEY NAME admin: a key of up to %d printable characters, a name "
+            "of up to %d letters, digits, '-', '_', '.' and '@'",
+            path, number, KEYS_KEY_BYTES - 1, KEYS_NAME_BYTES - 1);
     if (t->n == KEYS_MOST) return options_fail(err, SOTTO_ELIMIT, "%s has more than %d keys", path, KEYS_MOST);
     if (!grow(t)) return options_fail(err, SOTTO_ENOMEM, "out of memory: keys of %s", path);
     key *k = &t->items[t->n];

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The API keys of --api-key-file: who may use the daemon, and under which name.
  *
- * One key a line, a name after it if wanted ("sk-4f1c… kitchen"), and after that "admin" for one that may load and unload
- * models; empty lines and those that begin with '#' are left
- * out. A key is up to 255 printable ASCII characters without blanks. Keys are never given out again: logs and other
- * parts of the daemon have the names. */
+ * One key a line, a name after it if wanted ("sk-4f1c… kitchen"), and after that "admin" for one that may load and
+ * unload models; empty lines and those that begin with '#' are left out. A key is up to 255 printable ASCII characters
+ * without blanks. Keys are never given out again: logs and other parts of the daemon have the names. */
 #ifndef SOTTOD_KEYS_H
 #define SOTTOD_KEYS_H
 

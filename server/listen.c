@@ -68,8 +68,8 @@ static sotto_status describe(int fd, const char *what, const char *scheme, char 
     return SOTTO_OK;
 }
 
-sotto_status listen_open(int *fd, const char *name, const char *address, const char *scheme, char *url,
-                         size_t url_size, bool *is_local, sotto_error *err)
+sotto_status listen_open(int *fd, const char *name, const char *address, const char *scheme, char *url, size_t url_size,
+                         bool *is_local, sotto_error *err)
 {
     char host[256], port[8];
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;

@@ -45,7 +45,7 @@ struct pool {
     void (*unloading)(void *user, size_t i);
     void *user;
     bool stopped;
-    waiter *first, **last; /* in order */
+    waiter *first, **last;      /* in order */
     uint64_t bytes, most_bytes; /* of weights in memory or on their way there */
 };
 
@@ -144,7 +144,8 @@ static sotto_status load(pool *p, resident *r, sotto_error *err)
     if (st == SOTTO_OK && p->started)
         log_event(LOG_INFO, "loaded", "model=%.100s seconds=%.3f", r->facts.name, took);
     else if (st != SOTTO_OK && p->started)
-        log_event(LOG_ERROR, "load", "model=%.100s error=%s", r->facts.name, log_quote(quoted, sizeof quoted, err->message));
+        log_event(LOG_ERROR, "load", "model=%.100s error=%s", r->facts.name,
+                  log_quote(quoted, sizeof quoted, err->message));
     pthread_mutex_lock(&p->lock);
     r->busy = r->loading = r->wanted = false;
     r->error[0] = '\0';
@@ -165,7 +166,10 @@ static sotto_status load(pool *p, resident *r, sotto_error *err)
     return st;
 }
 
-static bool fits(const pool *p, uint64_t more) { return p->c.budget_bytes <= 0 || (double)(p->bytes + more) <= p->c.budget_bytes; }
+static bool fits(const pool *p, uint64_t more)
+{
+    return p->c.budget_bytes <= 0 || (double)(p->bytes + more) <= p->c.budget_bytes;
+}
 
 /* The one without leases that was not used for longest; NULL when all have some. */
 static resident *idlest(pool *p, const resident *but)
@@ -248,7 +252,8 @@ static sotto_status wait_for_model(pool *p, waiter *w, bool standing, bool (*giv
         if (turn && r->model && !r->busy && (!r->leaving || r->standing)) break;
         if (turn && !r->busy && !r->model) {
             if (!may_come(p, r))
-                return options_fail(err, SOTTO_ELIMIT, "model %.100s is not in memory, and live streams use the models that are",
+                return options_fail(err, SOTTO_ELIMIT,
+                                    "model %.100s is not in memory, and live streams use the models that are",
                                     r->facts.name);
             if (bring(p, r, &st, err)) {
                 if (st != SOTTO_OK) return st;
@@ -351,7 +356,8 @@ void pool_get_bytes(pool *p, uint64_t *now, uint64_t *most)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* ---- the thread: what an administrator asked for, and what is idle ------------------------------------------------ */
+/* ---- the thread: what an administrator asked for, and what is idle ------------------------------------------------
+ */
 
 /* True when something was done. The lock is held. */
 static bool look_after(pool *p, resident *r)
@@ -404,8 +410,9 @@ static sotto_status take_in(pool *p, resident *r, const char *wanted, sotto_erro
         while (f->n_languages < POOL_LANGUAGES_MOST && (code = sotto_model_language(r->model, f->n_languages)))
             f->languages[f->n_languages++] = sotto_language_code(code); /* lives longer than the model */
         if (p->c.budget_bytes > 0 && (double)r->bytes > p->c.budget_bytes)
-            st = options_fail(err, SOTTO_ELIMIT, "--memory-budget: %.0f bytes are less than the weights of %.100s, %llu",
-                              p->c.budget_bytes, r->facts.name, (unsigned long long)r->bytes);
+            st =
+                options_fail(err, SOTTO_ELIMIT, "--memory-budget: %.0f bytes are less than the weights of %.100s, %llu",
+                             p->c.budget_bytes, r->facts.name, (unsigned long long)r->bytes);
         else if (!fits(p, 0))
             unload(p, r);
     }

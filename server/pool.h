@@ -2,10 +2,10 @@
  * The models that a daemon serves, by name: which are in memory, within a budget, and who uses them.
  *
  * All are opened once at the start, so that one that cannot be served is told then and their sizes are known; as many
- * stay as the budget holds, the first ones first. Whoever transcribes has a lease: a model is unloaded only while it has
- * none. One that is not in memory is loaded for its first lease, and others have to leave for it, those first that were
- * not used for longest. Leases are given in the order in which they were asked for wherever one waits for room, so that
- * no model keeps another out. */
+ * stay as the budget holds, the first ones first. Whoever transcribes has a lease: a model is unloaded only while it
+ * has none. One that is not in memory is loaded for its first lease, and others have to leave for it, those first that
+ * were not used for longest. Leases are given in the order in which they were asked for wherever one waits for room, so
+ * that no model keeps another out. */
 #ifndef SOTTOD_POOL_H
 #define SOTTOD_POOL_H
 
@@ -55,8 +55,8 @@ sotto_status pool_lease(pool *p, size_t i, bool standing, bool (*give_up)(void *
 sotto_model *pool_borrow(pool *p, size_t i);
 void pool_release(pool *p, size_t i, bool standing);
 
-/* `unloading(user, i)` is called before a model is unloaded, on any thread and without a lock of the pool: whoever keeps
- * something of it for its next lease lets go of that. NULL: nobody does. */
+/* `unloading(user, i)` is called before a model is unloaded, on any thread and without a lock of the pool: whoever
+ * keeps something of it for its next lease lets go of that. NULL: nobody does. */
 void pool_tell(pool *p, void (*unloading)(void *user, size_t i), void *user);
 
 /* For an administrator: load it soon, or unload it as soon as nobody uses it; leases asked for meanwhile wait for it to
@@ -67,11 +67,11 @@ void pool_leave(pool *p, size_t i);
 typedef struct pool_state {
     const char *word; /* "loaded", "loading", "unloading" or "unloaded" */
     size_t leases;
-    uint64_t bytes;                /* of its weights, when they are in memory */
-    uint64_t loads;                /* since the start, that one included */
-    double load_s;                 /* of the last one */
-    double loading_s;              /* so far; 0 while it is not loading */
-    char error[256];               /* why the last one failed, or "" */
+    uint64_t bytes;   /* of its weights, when they are in memory */
+    uint64_t loads;   /* since the start, that one included */
+    double load_s;    /* of the last one */
+    double loading_s; /* so far; 0 while it is not loading */
+    char error[256];  /* why the last one failed, or "" */
 } pool_state;
 void pool_get_state(pool *p, size_t i, pool_state *out);
 /* Weights in memory, bytes; the most there were at a time. */

@@ -26,8 +26,8 @@ struct lane {
 struct queue {
     pthread_mutex_t lock;
     size_t capacity, per_client, first, waiting, running, n_workers, n_lanes;
-    size_t background; /* of those waiting */
-    size_t n_ring;     /* room for `capacity` and as many of the background as there are workers */
+    size_t background;    /* of those waiting */
+    size_t n_ring;        /* room for `capacity` and as many of the background as there are workers */
     uint64_t turn;        /* pops so far */
     struct lane *lanes;   /* [n_lanes] */
     struct pollfd *polls; /* [n_ring + n_workers] */
@@ -122,8 +122,7 @@ static size_t choose(const queue *q)
 static job *take_out(queue *q, size_t place)
 {
     job *j = q->ring[(q->first + place) % q->n_ring];
-    for (size_t i = place; i > 0; i--)
-        q->ring[(q->first + i) % q->n_ring] = q->ring[(q->first + i - 1) % q->n_ring];
+    for (size_t i = place; i > 0; i--) q->ring[(q->first + i) % q->n_ring] = q->ring[(q->first + i - 1) % q->n_ring];
     q->first = (q->first + 1) % q->n_ring;
     q->waiting--;
     q->background -= j->background;
@@ -163,10 +162,10 @@ static void wake_one(queue *q)
 queue_result queue_push(queue *q, job *j)
 {
     pthread_mutex_lock(&q->lock);
-    queue_result result = !j->background                         ? look(q, j->client)
-                          : q->closed                            ? QUEUE_CLOSED
+    queue_result result = !j->background                            ? look(q, j->client)
+                          : q->closed                               ? QUEUE_CLOSED
                           : q->background + q->capacity < q->n_ring ? QUEUE_OK
-                                                                 : QUEUE_FULL;
+                                                                    : QUEUE_FULL;
     if (result == QUEUE_OK) {
         struct lane *l = take_lane(q, j->client);
         j->lane = (size_t)(l - q->lanes);

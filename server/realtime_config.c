@@ -196,9 +196,9 @@ bool realtime_config_update(realtime_config *c, const server *s, const json_t *s
 
 json_t *realtime_config_json(const realtime_config *c, const server *s, const char *id, bool beta)
 {
-    json_t *transcription = json_pack("{s:o, s:s?, s:o}", "model",
-                                      reply_json_text(pool_get_facts(s->pool, c->model)->name), "language",
-                                      c->language, "prompt", reply_json_text(c->prompt ? c->prompt : ""));
+    json_t *transcription =
+        json_pack("{s:o, s:s?, s:o}", "model", reply_json_text(pool_get_facts(s->pool, c->model)->name), "language",
+                  c->language, "prompt", reply_json_text(c->prompt ? c->prompt : ""));
     if (transcription && c->delay) json_object_set_new(transcription, "delay", json_string(c->delay));
     json_t *turns = !c->vad ? json_null()
                             : json_pack("{s:s, s:f, s:i, s:i}", "type", "server_vad", "threshold", THRESHOLD,

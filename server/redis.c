@@ -97,8 +97,9 @@ sotto_status redis_address_parse(redis_address *out, const char *url, sotto_erro
     static const char scheme[] = "redis://";
     *out = (redis_address){.port = 6379};
     if (strncasecmp(url, scheme, sizeof scheme - 1) == 0 && parse(out, url + sizeof scheme - 1)) return SOTTO_OK;
-    return options_fail(err, SOTTO_EINVAL,
-                        "--queue: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] was expected, as redis://127.0.0.1:6379");
+    return options_fail(
+        err, SOTTO_EINVAL,
+        "--queue: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] was expected, as redis://127.0.0.1:6379");
 }
 
 /* ---- commands --------------------------------------------------------------------------------------------------- */
@@ -183,7 +184,8 @@ static sotto_status make_group(redis *r, sotto_error *err)
     return done(reply, err);
 }
 
-sotto_status redis_open(redis **out, const redis_address *a, const redis_names *names, double timeout_s, sotto_error *err)
+sotto_status redis_open(redis **out, const redis_address *a, const redis_names *names, double timeout_s,
+                        sotto_error *err)
 {
     redis *r = calloc(1, sizeof *r);
     *out = NULL;
@@ -222,7 +224,10 @@ bool redis_is_open(const redis *r) { return r && !r->c->err; }
 
 /* ---- jobs ------------------------------------------------------------------------------------------------------- */
 
-static bool is_array(const redisReply *r, size_t least) { return r && r->type == REDIS_REPLY_ARRAY && r->elements >= least; }
+static bool is_array(const redisReply *r, size_t least)
+{
+    return r && r->type == REDIS_REPLY_ARRAY && r->elements >= least;
+}
 
 static bool is_text(const redisReply *r) { return r && r->type == REDIS_REPLY_STRING; }
 
@@ -244,7 +249,9 @@ static void see_entries(const redisReply *list, redis_see *see, void *user)
             lengths[used++] = value->len;
         }
         if (names && values && lengths)
-            see(user, &(redis_job){.entry = one->element[0]->str, .n = used, .names = names, .values = values, .lengths = lengths});
+            see(user,
+                &(redis_job){
+                    .entry = one->element[0]->str, .n = used, .names = names, .values = values, .lengths = lengths});
         free(names);
         free(values);
         free(lengths);

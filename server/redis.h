@@ -22,7 +22,8 @@ typedef struct redis_address {
 /* SOTTO_EINVAL with a sentence that begins with "--queue", and that has no password in it. */
 sotto_status redis_address_parse(redis_address *out, const char *url, sotto_error *err);
 
-/* What is called how: stream "NAME:jobs", its group NAME, results "NAME:result:ID", stream of results "NAME:results". */
+/* What is called how: stream "NAME:jobs", its group NAME, results "NAME:result:ID", stream of results "NAME:results".
+ */
 typedef struct redis_names {
     const char *name;     /* of the queue */
     const char *consumer; /* of this worker, no other's */
@@ -31,7 +32,8 @@ typedef struct redis_names {
 typedef struct redis redis;
 
 /* Connects, and makes the group where there is none. `timeout_s` is for every command. */
-sotto_status redis_open(redis **out, const redis_address *a, const redis_names *names, double timeout_s, sotto_error *err);
+sotto_status redis_open(redis **out, const redis_address *a, const redis_names *names, double timeout_s,
+                        sotto_error *err);
 void redis_free(redis *r); /* NULL is fine */
 bool redis_is_open(const redis *r);
 

@@ -5,11 +5,11 @@
 #include <string.h>
 
 static const route *const routes[] = {
-    &route_transcriptions, &route_translations, &route_models, &route_model_load, &route_model_unload, /* before */
-    &route_model, &route_health, &route_ready,
-    &route_report,         &route_metrics,      &route_captions, &route_home,  &route_page,   &route_study,
-    &route_inference,      &route_load,         &route_openapi,  &route_realtime,
-    &route_jobs_add,       &route_jobs_list,    &route_jobs_events, /* its path is also the next one's */
+    &route_transcriptions, &route_translations, &route_models,   &route_model_load, &route_model_unload, /* before */
+    &route_model,          &route_health,       &route_ready,    &route_report,     &route_metrics,
+    &route_captions,       &route_home,         &route_page,     &route_study,      &route_inference,
+    &route_load,           &route_openapi,      &route_realtime, &route_jobs_add,   &route_jobs_list,
+    &route_jobs_events, /* its path is also the next one's */
     &route_jobs_one,       &route_jobs_delete,
 };
 
@@ -48,9 +48,7 @@ const route *route_find(const char *method, const char *path, const char **tail,
         other = r; /* another method of the path may come */
     }
     if (other) {
-        *allow = other->allow                         ? other->allow
-                 : strcmp(other->method, "GET") == 0 ? "GET, HEAD"
-                                                     : other->method;
+        *allow = other->allow ? other->allow : strcmp(other->method, "GET") == 0 ? "GET, HEAD" : other->method;
         api_error_set(e, 405, NULL, "method_not_allowed", "%s does not take %.20s; use %s", other->path, method,
                       other->allow ? other->allow : other->method);
         return NULL;

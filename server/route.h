@@ -13,8 +13,8 @@ typedef struct query_pair {
 typedef struct route {
     const char *method; /* "GET" (HEAD is answered too), "POST" or "DELETE" */
     const char *path;
-    bool open; /* to everyone, without an API key */
-    bool tail; /* `path` is the beginning, what follows (not empty) is handed on */
+    bool open;        /* to everyone, without an API key */
+    bool tail;        /* `path` is the beginning, what follows (not empty) is handed on */
     const char *ends; /* with `tail`: what stands behind that; NULL = nothing */
     /* GET: answers at once, on the HTTP thread. */
     void (*answer)(server *s, const char *tail, reply *out);

@@ -88,7 +88,8 @@ static bool set(server *s, const char *name, const char *value, live_request *r,
                              "unknown parameter \"%.40s\"; there are model, language, prompt, task, interval, "
                              "every_interval, rate and samples",
                              name);
-    if (!utf8_is_text(value, strlen(value))) return api_error_set(e, 400, name, "invalid_value", "%s is not UTF-8 text", name);
+    if (!utf8_is_text(value, strlen(value)))
+        return api_error_set(e, 400, name, "invalid_value", "%s is not UTF-8 text", name);
     if (!*value) return true;
     if (parameters[known].set) return parameters[known].set(s, r, value, e);
     if (decode_option_set(decode, name, value, &err) == SOTTO_OK) return true;

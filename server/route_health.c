@@ -11,7 +11,8 @@ static void answer(server *s, const char *tail, reply *out)
                          "model", s->model_name, "running", (json_int_t)queue_running(s->queue), "slots",
                          (json_int_t)s->config->slots, "queued", (json_int_t)queue_waiting(s->queue), "queue_capacity",
                          (json_int_t)s->config->max_queue, "live", (json_int_t)lives_count(s->lives), "live_streams",
-                         (json_int_t)s->config->live_streams, "uptime_s", (json_int_t)(time(NULL) - s->started), "jobs", s->jobs != NULL));
+                         (json_int_t)s->config->live_streams, "uptime_s", (json_int_t)(time(NULL) - s->started), "jobs",
+                         s->jobs != NULL));
 }
 
 const route route_health = {.method = "GET", .path = "/health", .open = true, .answer = answer};

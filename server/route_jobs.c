@@ -54,10 +54,7 @@ static void show(server *s, const char *client, const char *id, unsigned status,
     json_decref(recordings.list);
 }
 
-static void added(server *s, const char *client, const char *id, reply *out)
-{
-    show(s, client, id, 201, false, out);
-}
+static void added(server *s, const char *client, const char *id, reply *out) { show(s, client, id, 201, false, out); }
 
 static void one(server *s, const char *client, const char *id, reply *out) { show(s, client, id, 200, true, out); }
 

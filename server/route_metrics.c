@@ -97,7 +97,8 @@ static void write_parameters(FILE *to, const row *rows, size_t n)
     begin(to, "sotto_model_loaded", "gauge", "1 while the model is in memory.");
     for (size_t i = 0; i < n; i++) put(to, rows[i].name, "sotto_model_loaded", NULL, NULL, rows[i].loaded);
     begin(to, "sotto_model_loads_total", "counter", "How often the model was loaded.");
-    for (size_t i = 0; i < n; i++) put(to, rows[i].name, "sotto_model_loads_total", NULL, NULL, (double)rows[i].state.loads);
+    for (size_t i = 0; i < n; i++)
+        put(to, rows[i].name, "sotto_model_loads_total", NULL, NULL, (double)rows[i].state.loads);
     begin(to, "sotto_model_load_seconds", "gauge", "What its last load took.");
     for (size_t i = 0; i < n; i++) put(to, rows[i].name, "sotto_model_load_seconds", NULL, NULL, rows[i].state.load_s);
 }
@@ -137,8 +138,8 @@ static void write_work(FILE *to, const row *rows, size_t n)
         {"sotto_full_window_retries_total", "Windows encoded and decoded again in full, for signs of failure.",
          full_window_retries},
         {"sotto_windows_skipped_total", "Windows judged silent.", windows_skipped},
-        {"sotto_batch_passes_total", "Decoder passes computed since the model was loaded, each for all sequences that were ready.",
-         passes},
+        {"sotto_batch_passes_total",
+         "Decoder passes computed since the model was loaded, each for all sequences that were ready.", passes},
         {"sotto_batch_steps_total", "Steps of sequences in those passes.", steps},
         {"sotto_speech_seconds_total", "Speech in recordings by the voice detector.", speech_s},
         {"sotto_speech_covered_seconds_total", "That of it inside of segments.", covered_s},

@@ -11,8 +11,8 @@ static json_t *describe(server *s, size_t i)
     pool_state state;
     pool_get_state(s->pool, i, &state);
     json_t *more = json_pack("{s:s, s:b, s:I, s:I, s:I, s:f}", "state", state.word, "default", i == 0, "bytes",
-                             (json_int_t)state.bytes, "in_use", (json_int_t)state.leases, "loads", (json_int_t)state.loads,
-                             "load_seconds", state.load_s);
+                             (json_int_t)state.bytes, "in_use", (json_int_t)state.leases, "loads",
+                             (json_int_t)state.loads, "load_seconds", state.load_s);
     if (state.loading_s > 0) {
         /* As far as the last time tells. */
         const double part = state.load_s > 0 ? state.loading_s / state.load_s : 0;
@@ -43,7 +43,8 @@ static void answer_one(server *s, const char *tail, reply *out)
 }
 
 /* 200 where it is so already, 202 where it will be. */
-static void ask(server *s, const char *client, const char *tail, void (*what)(pool *p, size_t i), bool loaded, reply *out)
+static void ask(server *s, const char *client, const char *tail, void (*what)(pool *p, size_t i), bool loaded,
+                reply *out)
 {
     api_error e;
     size_t i;
@@ -57,11 +58,18 @@ static void ask(server *s, const char *client, const char *tail, void (*what)(po
     reply_json(out, strcmp(state.word, loaded ? "loaded" : "unloaded") == 0 ? 200 : 202, describe(s, i));
 }
 
-static void load(server *s, const char *client, const char *tail, reply *out) { ask(s, client, tail, pool_want, true, out); }
+static void load(server *s, const char *client, const char *tail, reply *out)
+{
+    ask(s, client, tail, pool_want, true, out);
+}
 
-static void unload(server *s, const char *client, const char *tail, reply *out) { ask(s, client, tail, pool_leave, false, out); }
+static void unload(server *s, const char *client, const char *tail, reply *out)
+{
+    ask(s, client, tail, pool_leave, false, out);
+}
 
 const route route_models = {.method = "GET", .path = "/v1/models", .answer = answer_list};
 const route route_model = {.method = "GET", .path = "/v1/models/", .tail = true, .answer = answer_one};
 const route route_model_load = {.method = "POST", .path = "/v1/models/", .tail = true, .ends = "/load", .own = load};
-const route route_model_unload = {.method = "POST", .path = "/v1/models/", .tail = true, .ends = "/unload", .own = unload};
+const route route_model_unload = {
+    .method = "POST", .path = "/v1/models/", .tail = true, .ends = "/unload", .own = unload};

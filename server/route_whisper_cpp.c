@@ -44,10 +44,11 @@ static void load(server *s, const char *client, const form *f, reply *out)
         api_error_set(&e, 404, "model", "model_not_found",
                       "model not found! \"%.100s\" is not the name of an installed model", name);
     else
-        api_error_set(&e, 501, "model", "not_implemented",
-                      "model %.100s is installed, but this server was not told to serve it; start it with --model %.100s "
-                      "too",
-                      name, name);
+        api_error_set(
+            &e, 501, "model", "not_implemented",
+            "model %.100s is installed, but this server was not told to serve it; start it with --model %.100s "
+            "too",
+            name, name);
     reply_error(out, &e);
 }
 

@@ -69,9 +69,9 @@ static sotto_status open_listener(server *s, bool *is_local, sotto_error *err)
     const char *scheme = c->tls_cert ? "https" : "http";
     sotto_status st = systemd_listener(&s->listener, err);
     if (st != SOTTO_OK) return st;
-    return s->listener >= 0 ? listen_adopt(s->listener, scheme, s->url, sizeof s->url, is_local, err)
-                            : listen_open(&s->listener, "--listen", c->listen, scheme, s->url, sizeof s->url, is_local,
-                                          err);
+    return s->listener >= 0
+               ? listen_adopt(s->listener, scheme, s->url, sizeof s->url, is_local, err)
+               : listen_open(&s->listener, "--listen", c->listen, scheme, s->url, sizeof s->url, is_local, err);
 }
 
 sotto_status server_start(server *s, const config *c, sotto_error *err)
@@ -104,10 +104,8 @@ sotto_status server_start(server *s, const config *c, sotto_error *err)
         goto fail;
     }
     if ((st = engine_start(&s->engine, s->pool, s->queue, (size_t)c->slots, s->vad_path, err)) != SOTTO_OK) goto fail;
-    const lives_config streams = {.pool = s->pool,
-                                  .engine = s->engine,
-                                  .most = (size_t)c->live_streams,
-                                  .idle_s = c->idle_timeout};
+    const lives_config streams = {
+        .pool = s->pool, .engine = s->engine, .most = (size_t)c->live_streams, .idle_s = c->idle_timeout};
     if ((st = lives_start(&s->lives, &streams, err)) != SOTTO_OK) goto fail;
     if ((st = realtimes_start(&s->realtimes, s, err)) != SOTTO_OK) goto fail;
     if ((st = watch_start(&s->watch, s->queue, s->engine, err)) != SOTTO_OK) goto fail;
@@ -163,7 +161,8 @@ bool server_lives(server *s)
 bool server_admin(const server *s, const char *client, api_error *e)
 {
     if (!s->keys || keys_is_admin(s->keys, client)) return true;
-    return api_error_set(e, 403, NULL, "forbidden", "This API key may not load and unload models; one that the key file calls admin may");
+    return api_error_set(e, 403, NULL, "forbidden",
+                         "This API key may not load and unload models; one that the key file calls admin may");
 }
 
 void server_full(const server *s, queue_result why, api_error *e)

@@ -25,7 +25,7 @@ typedef struct server {
     const config *config;
     const char *spool;
     pool *pool;
-    atomic_size_t inference_model; /* which of them /inference takes: /load chooses */
+    atomic_size_t inference_model;    /* which of them /inference takes: /load chooses */
     char model_name[POOL_NAME_BYTES]; /* the default one's */
     char *vad_path;
     time_t started;
@@ -36,7 +36,7 @@ typedef struct server {
     realtimes *realtimes;
     watch *watch;
     traffic *traffic;
-    jobs *jobs; /* NULL without --state-dir */
+    jobs *jobs;     /* NULL without --state-dir */
     worker *worker; /* NULL without --queue */
     http *http;
     wyoming *wyoming; /* NULL unless --wyoming */

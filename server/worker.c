@@ -234,7 +234,8 @@ static bool deliver(worker *w, sotto_error *err)
         }
         if (st != SOTTO_OK) { /* out of memory there, or read-only: the job stays in the queue, and is given back */
             char quoted[600];
-            log_event(LOG_ERROR, "queue", "id=%s error=%s", p->work->id, log_quote(quoted, sizeof quoted, err->message));
+            log_event(LOG_ERROR, "queue", "id=%s error=%s", p->work->id,
+                      log_quote(quoted, sizeof quoted, err->message));
         } else if (body) {
             pthread_mutex_lock(&w->lock);
             stored ? w->counts.stored++ : w->counts.repeated++;
@@ -256,7 +257,8 @@ static const char **entries_of(worker *w, size_t *n)
     for (const parcel *p = w->parcels; p; p = p->next) count++;
     const char **entries = calloc(count + 1, sizeof *entries);
     *n = 0;
-    for (const parcel *p = w->parcels; entries && p; p = p->next) entries[(*n)++] = p->entry; /* only this thread frees them */
+    for (const parcel *p = w->parcels; entries && p; p = p->next)
+        entries[(*n)++] = p->entry; /* only this thread frees them */
     pthread_mutex_unlock(&w->lock);
     return entries;
 }
@@ -337,7 +339,7 @@ static bool turn(worker *w, double *kept, double *looked, sotto_error *err)
         sleep_for(w, POLL_S);
     if (st == SOTTO_OK) return true;
     if (redis_is_open(w->redis) && strstr(err->message, "NOGROUP")) return false; /* Redis lost its data: begins anew */
-    if (redis_is_open(w->redis)) sleep_for(w, 1); /* loading, read-only, … */
+    if (redis_is_open(w->redis)) sleep_for(w, 1);                                 /* loading, read-only, … */
     return redis_is_open(w->redis);
 }
 

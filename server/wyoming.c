@@ -305,8 +305,9 @@ static void on_audio_stop(peer *p, json_t *data)
     if (result == QUEUE_CLOSED) {
         fail_shutting_down(p);
     } else if (result == QUEUE_CLIENT_FULL) {
-        api_error_set(&e, 429, NULL, "too_many_requests", "This client has its share of the queue (%zu); try again in %u s",
-                      (size_t)s->config->per_client, engine_retry_after(s->engine, queue_clients(s->queue)));
+        api_error_set(&e, 429, NULL, "too_many_requests",
+                      "This client has its share of the queue (%zu); try again in %u s", (size_t)s->config->per_client,
+                      engine_retry_after(s->engine, queue_clients(s->queue)));
         fail(p, &e);
     } else {
         api_error_set(&e, 503, NULL, "queue_full", "The queue is full (%zu requests wait); try again in %u s",

@@ -219,10 +219,10 @@ static json_t *models_of(const server *s)
     json_t *list = json_array();
     for (size_t i = 0; i < pool_count(s->pool); i++) {
         const pool_facts *m = pool_get_facts(s->pool, i);
-        json_array_append_new(list, json_pack("{s:o, s:{s:s, s:s}, s:b, s:s, s:n, s:o}", "name", reply_json_text(m->name),
-                                              "attribution", "name", "OpenAI", "url", "https://github.com/openai/whisper",
-                                              "installed", 1, "description", "Whisper speech recognition", "version",
-                                              "languages", languages(m)));
+        json_array_append_new(list, json_pack("{s:o, s:{s:s, s:s}, s:b, s:s, s:n, s:o}", "name",
+                                              reply_json_text(m->name), "attribution", "name", "OpenAI", "url",
+                                              "https://github.com/openai/whisper", "installed", 1, "description",
+                                              "Whisper speech recognition", "version", "languages", languages(m)));
     }
     return list;
 }
@@ -230,11 +230,11 @@ static json_t *models_of(const server *s)
 json_t *wyoming_info(const server *s)
 {
     /* Nothing here tells when a speaker has finished: the client ends the audio. */
-    json_t *program =
-        json_pack("{s:s, s:{s:s, s:s}, s:b, s:s, s:s, s:o, s:b, s:b, s:b, s:b}", "name", "sotto", "attribution",
-                  "name", "sotto", "url", "https://github.com/openai/whisper", "installed", 1, "description",
-                  "Whisper in C on a CPU", "version", SOTTO_VERSION, "models", models_of(s), "supports_transcript_streaming",
-                  1, "requires_external_vad", 1, "prefers_auto_gain_enabled", 1, "prefers_noise_reduction_enabled", 0);
+    json_t *program = json_pack("{s:s, s:{s:s, s:s}, s:b, s:s, s:s, s:o, s:b, s:b, s:b, s:b}", "name", "sotto",
+                                "attribution", "name", "sotto", "url", "https://github.com/openai/whisper", "installed",
+                                1, "description", "Whisper in C on a CPU", "version", SOTTO_VERSION, "models",
+                                models_of(s), "supports_transcript_streaming", 1, "requires_external_vad", 1,
+                                "prefers_auto_gain_enabled", 1, "prefers_noise_reduction_enabled", 0);
     return json_pack("{s:[o], s:[], s:[], s:[], s:[], s:[], s:[]}", "asr", program, "tts", "handle", "intent", "wake",
                      "mic", "snd");
 }

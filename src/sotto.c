@@ -298,8 +298,7 @@ static sotto_status push_samples(sotto_session *s, const struct input *in, sotto
         const size_t n = in->n - at < PIECE ? in->n - at : PIECE;
         const sotto_status st = sotto__features_push(f, in->samples + at, n, err);
         if (st != SOTTO_OK) return st;
-        if (is_cancelled(s->runtime))
-            return sotto__fail(err, SOTTO_ECANCELLED, "the transcription was cancelled");
+        if (is_cancelled(s->runtime)) return sotto__fail(err, SOTTO_ECANCELLED, "the transcription was cancelled");
     }
     return sotto__features_finish(f, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A study's database in memory, and the figures made of it. Path of the data: read.c (rows of the database) ->
- * rate.c (error rates with intervals) -> table.c (a row a configuration and set), findings.c, aims.c, parts.c, answers.c,
- * question.c (JSON) -> report.c (files); smallest.c prints one choice. */
+ * rate.c (error rates with intervals) -> table.c (a row a configuration and set), findings.c, aims.c, parts.c,
+ * answers.c, question.c (JSON) -> report.c (files); smallest.c prints one choice. */
 #ifndef SOTTO_CLIENT_STUDY_FIGURES_H
 #define SOTTO_CLIENT_STUDY_FIGURES_H
 

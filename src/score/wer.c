@@ -14,7 +14,7 @@ struct words {
     struct slot {
         size_t begin, length; /* length 0: free */
         int32_t id;
-    } * slots;
+    } *slots;
     size_t n_slots; /* a power of two, at least twice the words */
     int32_t used;
 };

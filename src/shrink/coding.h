@@ -56,9 +56,9 @@ sotto_status sotto__gptq(sotto__coded *c, const sotto__weights_in *w, const bool
 /* rate.c: the columns that make errors cost alike: in proportion to R_ii, or without r to 1 / sqrt(cost); their middle
  * is 1. NULL: out of memory. */
 uint16_t *sotto__even_columns(size_t in, const double *r, const double *cost);
-/* Widens columns (and what follows from them: stretch, and r unless it is NULL) whose weights are more steps than a code
- * has, as those of inputs far larger than the others can be; whether any are. The finest step there still is less than
- * a hundredth of the column's largest weight. */
+/* Widens columns (and what follows from them: stretch, and r unless it is NULL) whose weights are more steps than a
+ * code has, as those of inputs far larger than the others can be; whether any are. The finest step there still is less
+ * than a hundredth of the column's largest weight. */
 bool sotto__widen_columns(uint16_t *column, const sotto__weights_in *w, double *stretch, double *r);
 /* The steps that give w->rare rows and the others the entropies in coding; sets step and rare_step. */
 sotto_status sotto__find_steps(sotto__weights_in *w, const sotto__coding *coding, const bool *dead, const double *r,

@@ -149,7 +149,8 @@ static void apply_columns(const uint16_t *column, size_t in, double *stretch, do
 }
 
 /* At a rate: columns from the inverse Gram matrix as damped for the inputs as they are, then the steps, again where the
- * first ones turn out to clip. *r is NULL without gptq, and afterwards the factor for the inputs as the columns leave them. */
+ * first ones turn out to clip. *r is NULL without gptq, and afterwards the factor for the inputs as the columns leave
+ * them. */
 static sotto_status even_out(sotto__coded *c, sotto__weights_in *w, const sotto__coding *coding, double *stretch,
                              const bool *dead, double *r, sotto_error *err)
 {

@@ -38,8 +38,8 @@ static json_t *words_of(const sotto_segment *s)
     json_t *words = json_array();
     for (size_t i = 0; words && i < s->n_words; i++) {
         const sotto_word *w = &s->words[i];
-        if (json_array_append_new(words, json_pack("[s, o, o, o]", w->text, real(w->start_s), real(w->end_s),
-                                                   real(w->probability))) == 0)
+        if (json_array_append_new(
+                words, json_pack("[s, o, o, o]", w->text, real(w->start_s), real(w->end_s), real(w->probability))) == 0)
             continue;
         json_decref(words);
         return NULL;
@@ -86,7 +86,8 @@ static bool read_tokens(const json_t *pairs, sotto_segment *s, int32_t *tokens, 
 {
     for (size_t i = 0; i < s->n_tokens; i++) {
         const json_t *id = json_array_get(pairs, 2 * i), *p = json_array_get(pairs, 2 * i + 1);
-        if (!json_is_integer(id) || json_integer_value(id) < 0 || (size_t)json_integer_value(id) >= n_vocab) return false;
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || (size_t)json_integer_value(id) >= n_vocab)
+            return false;
         tokens[i] = (int32_t)json_integer_value(id);
         logprobs[i] = json_is_number(p) ? (float)json_number_value(p) : -INFINITY;
     }
@@ -157,8 +158,7 @@ static bool read_line(sotto__checkpoint *c, const json_t *line, sotto__transcrip
     c->reset_since = (size_t)reset;
     c->language_probability = real_at(line, "language_probability");
     c->last_speech_s = real_at(line, "last_speech");
-    json_array_foreach(segments, i, one)
-        if (!read_segment(one, (size_t)c->info->n_vocab, t, st, err)) return false;
+    json_array_foreach(segments, i, one) if (!read_segment(one, (size_t)c->info->n_vocab, t, st, err)) return false;
     return true;
 }
 

@@ -23,8 +23,8 @@ struct crew {
     sotto_model *model; /* lends the workers; NULL = not yet */
     const sotto__part *parts;
     size_t n;
-    const char *language;     /* of the first part */
-    double probability;       /* of the language */
+    const char *language; /* of the first part */
+    double probability;   /* of the language */
     sotto__str checkpoint;
     sotto__transcript **done; /* [n]; NULL = not yet */
     worker *workers;

@@ -172,7 +172,7 @@ typedef struct id_table {
     struct {
         const char *text;
         size_t len;
-    } * tokens;
+    } *tokens;
     size_t n, cap;
 } id_table;
 

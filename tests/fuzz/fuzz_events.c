@@ -32,6 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 void fuzz_seeds(void (*take)(const void *data, size_t n))
 {
-    static const char text[] = "\x05: hello\r\n\r\nevent: a\ndata: {\"x\": 1}\ndata: more\n\ndata:[DONE]\n\nid: 3\rdata: x\r\r";
+    static const char text[] =
+        "\x05: hello\r\n\r\nevent: a\ndata: {\"x\": 1}\ndata: more\n\ndata:[DONE]\n\nid: 3\rdata: x\r\r";
     take(text, sizeof text - 1);
 }

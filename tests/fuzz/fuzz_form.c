@@ -46,12 +46,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 void fuzz_seeds(void (*take)(const void *data, size_t n))
 {
-    static const char plain[] = "\x10model\0whisper-1\0language\0en\0temperature\0" "0.4\0response_format\0verbose_json\0"
+    static const char plain[] = "\x10model\0whisper-1\0language\0en\0temperature\0"
+                                "0.4\0response_format\0verbose_json\0"
                                 "timestamp_granularities[]\0word\0timestamp_granularities[]\0segment\0prompt\0names\0";
     static const char lists[] = "\x03keywords[]\0Sotto\0keywords[0]\0Whisper\0stream\0true\0include[]\0logprobs\0"
                                 "chunking_strategy\0{\"type\":\"server_vad\",\"threshold\":0.5}\0";
-    static const char parts[] = "\x05" "chunking_strategy[type]\0server_vad\0chunking_strategy[silence_duration_ms]\0"
-                                "300\0beam_size\0" "5\0best_of\0" "3\0word_timestamps\0true\0";
+    static const char parts[] = "\x05"
+                                "chunking_strategy[type]\0server_vad\0chunking_strategy[silence_duration_ms]\0"
+                                "300\0beam_size\0"
+                                "5\0best_of\0"
+                                "3\0word_timestamps\0true\0";
     take(plain, sizeof plain - 1);
     take(lists, sizeof lists - 1);
     take(parts, sizeof parts - 1);

@@ -28,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 void fuzz_seeds(void (*take)(const void *data, size_t n))
 {
-    static const char text[] = "# settings\nmodel = \"base\" # which\n[live.screen]\ninterval = 0.5\nloud = true\n"
-                               "keywords = [\n  \"one\", # first\n  'two',\n]\nname = \"\\u00e9\\t\\\"x\\\"\"\nn = 1_000\n";
+    static const char text[] =
+        "# settings\nmodel = \"base\" # which\n[live.screen]\ninterval = 0.5\nloud = true\n"
+        "keywords = [\n  \"one\", # first\n  'two',\n]\nname = \"\\u00e9\\t\\\"x\\\"\"\nn = 1_000\n";
     take(text, sizeof text - 1);
 }

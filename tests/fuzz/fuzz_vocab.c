@@ -42,8 +42,9 @@ void fuzz_seeds(void (*take)(const void *data, size_t n))
     static const char list[] = "\0!\n\"\nhe\nll\n\xc4\xa0the\n<|endoftext|>\n";
     static const char array[] = "\1[\"!\", \"he\", \"\\u0120the\", \"\\ud83d\\ude00\", \"<|endoftext|>\"]";
     static const char object[] = "\2{\"!\": 0, \"he\": 1, \"\\u0120the\": 2}";
-    static const char whole[] = "\3{\"model\": {\"type\": \"BPE\", \"vocab\": {\"!\": 0, \"he\": 1}, \"merges\": [\"h e\"]},"
-                                " \"added_tokens\": [{\"id\": 2, \"content\": \"<|endoftext|>\", \"special\": true}]}";
+    static const char whole[] =
+        "\3{\"model\": {\"type\": \"BPE\", \"vocab\": {\"!\": 0, \"he\": 1}, \"merges\": [\"h e\"]},"
+        " \"added_tokens\": [{\"id\": 2, \"content\": \"<|endoftext|>\", \"special\": true}]}";
     take(list, sizeof list - 1);
     take(array, sizeof array - 1);
     take(object, sizeof object - 1);

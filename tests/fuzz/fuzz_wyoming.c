@@ -45,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 void fuzz_seeds(void (*take)(const void *data, size_t n))
 {
-    static const char ask[] = "\x40{\"type\": \"describe\"}\n{\"type\": \"transcribe\", \"data\": {\"language\": \"en\"}}\n";
+    static const char ask[] =
+        "\x40{\"type\": \"describe\"}\n{\"type\": \"transcribe\", \"data\": {\"language\": \"en\"}}\n";
     static const char sound[] = "\x07{\"type\": \"audio-start\", \"data_length\": 41}\n"
                                 "{\"rate\": 16000, \"width\": 2, \"channels\": 1}"
                                 "{\"type\": \"audio-chunk\", \"data_length\": 41, \"payload_length\": 8}\n"

@@ -44,10 +44,16 @@ static void mutate(uint8_t *data, size_t *n, size_t room)
     const size_t at = below(*n);
     if (!*n) return;
     switch (below(6)) {
-    case 0: data[at] ^= (uint8_t)(1u << below(8)); break;
-    case 1: data[at] = edges[below(sizeof edges)]; break;
-    case 2: *n = at; break; /* breaks off */
-    case 3: /* a run of one byte: a number that is too large */
+    case 0:
+        data[at] ^= (uint8_t)(1u << below(8));
+        break;
+    case 1:
+        data[at] = edges[below(sizeof edges)];
+        break;
+    case 2:
+        *n = at;
+        break; /* breaks off */
+    case 3:    /* a run of one byte: a number that is too large */
         memset(data + at, edges[below(sizeof edges)], *n - at < 8 ? *n - at : 8);
         break;
     case 4: /* a part is missing */ {

@@ -35,8 +35,8 @@ static _Atomic int64_t nowhere[PLACES];
 static _Atomic int64_t *page = nowhere;
 
 /* Code that faults are meant for: allocations and threads of its own, reads and writes of what it speaks through, too.
- * Not libmicrohttpd's: it asks for edges of sockets that do not block, where a call that is cut short at will means that
- * nothing more has come. */
+ * Not libmicrohttpd's: it asks for edges of sockets that do not block, where a call that is cut short at will means
+ * that nothing more has come. */
 static struct range {
     uintptr_t begin, end;
     bool own;
@@ -62,7 +62,8 @@ static int look(struct dl_phdr_info *info, size_t size, void *user)
     for (int i = 0; speaks && i < info->dlpi_phnum && n_ranges < 16; i++) {
         const ElfW(Phdr) *h = &info->dlpi_phdr[i];
         if (h->p_type != PT_LOAD || !(h->p_flags & PF_X)) continue;
-        ranges[n_ranges++] = (struct range){info->dlpi_addr + h->p_vaddr, info->dlpi_addr + h->p_vaddr + h->p_memsz, mine};
+        ranges[n_ranges++] =
+            (struct range){info->dlpi_addr + h->p_vaddr, info->dlpi_addr + h->p_vaddr + h->p_memsz, mine};
     }
     return 0;
 }

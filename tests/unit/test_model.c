@@ -192,7 +192,8 @@ static void test_peaks(void **state)
         assert_true(peak == sotto_model_peak_gops(x.model, NULL)); /* from memory */
         if (!cases[c].is_integer) assert_true(peak == sotto_model_peak_gflops(x.model));
         if (cases[c].precision == SOTTO_PRECISION_INT16) in_pairs = peak;
-        /* Faster, or no table would have them; half of it is allowed, as another process may take the cores meanwhile. */
+        /* Faster, or no table would have them; half of it is allowed, as another process may take the cores meanwhile.
+         */
         if (in_bytes) assert_true(peak > in_pairs / 2);
         close_fixture(&x);
     }

@@ -14,7 +14,7 @@ struct CMUnitTest {
 };
 #define cmocka_unit_test(f)                                                                                            \
     {                                                                                                                  \
-#f, f                                                                                                          \
+        #f, f                                                                                                          \
     }
 #define cmocka_run_group_tests(tests, setup, teardown) run_tests(tests, sizeof(tests) / sizeof *(tests))
 
