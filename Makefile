@@ -17,11 +17,11 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: help deps test-deps build models transcribe serve test asan fuzz bench wer install clean test-docker test-isa test-packages
+.PHONY: help deps test-deps build models transcribe serve test lint asan fuzz bench wer install clean test-docker test-isa test-packages test-reproducible
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make build | deps | install [PREFIX=/usr/local] | asan | fuzz [SECONDS=60] | bench | wer | test-docker | test-isa | test-packages | clean"
+	@echo "make build | deps | install [PREFIX=/usr/local] | lint | asan | fuzz [SECONDS=60] | bench | wer | test-docker | test-isa | test-packages | test-reproducible | clean"
 
 deps:
 	@tools/deps build fetch
@@ -65,6 +65,11 @@ test: test-deps $(BUILD)/CMakeCache.txt
 	@models/fetch tiny.en base silero-vad
 	@cmake -DSOTTO_TEST_PYTHON=$(CURDIR)/$(PYTHON) $(BUILD) >>$(BUILD)/configure.log
 	@tests/run $(PRESET) $(TESTS)
+
+# Format, and clang-tidy's defects (.clang-tidy), of all C; make fuzz compiles all of it with Clang, warnings as errors.
+lint: deps $(BUILD)/CMakeCache.txt
+	@tools/deps lint
+	@tools/lint $(BUILD)
 
 # AddressSanitizer with leak checking, and UBSan. Left out: what only computes the same for longer (goldens), what times
 # hearings on a terminal (sotto live), and what installs.
@@ -112,6 +117,10 @@ test-packages: build
 	@models/fetch tiny.en
 	@cd $(BUILD) && cpack -G DEB >cpack.log || { tail -20 cpack.log; exit 1; }
 	@tests/install/in_a_fresh_root $(BUILD) $${SOTTO_MODELS:-models}
+
+# This commit built twice in different surroundings: are the programs, the library and the packages the same bytes?
+test-reproducible: deps
+	@tools/reproduce
 
 clean:
 	@rm -rf build .venv .cache

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 VENV = BUILD / "bench-venv"
 PACKAGES = ["faster-whisper==1.2.1", "pywhispercpp==1.5.1", "numpy", "soundfile", "jiwer", "regex", "more-itertools",
-            "starlette", "uvicorn", "python-multipart", "matplotlib", "redis"]
+            "starlette", "uvicorn", "python-multipart", "matplotlib", "redis", "websockets>=14,<18"]
 # Only its normaliser is used, which needs none of its dependencies.
 BARE_PACKAGES = ["openai-whisper==20250625"]
 BATCHED = "faster-whisper int8 batched"

@@ -247,7 +247,7 @@ static void look_after(mic *m)
         disconnect(m);
         m->tried_s = now;
     } else if (!m->stream && now - m->tried_s >= retry_s) {
-        connect(m, NULL);
+        (void)connect(m, NULL);
         m->tried_s = now_s();
     }
 }

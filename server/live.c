@@ -302,7 +302,7 @@ static void drain_outbox(live *l)
 static void say_goodbye(live *l, double now)
 {
     if (!atomic_load(&l->heard_all) || l->closing) return;
-    if (!l->heard_all_at) l->heard_all_at = now;
+    if (l->heard_all_at == 0) l->heard_all_at = now;
     if (!l->complete && !l->failed) {
         char quoted[600];
         log_event(LOG_ERROR, "live", "id=%s error=%s", l->id, log_quote(quoted, sizeof quoted, l->error.message));
@@ -354,7 +354,7 @@ static void await(live *l, bool reads)
 static void stop(live *l, double now)
 {
     fail(l, WEBSOCKET_GOING_AWAY, "the daemon is shutting down");
-    if (!l->stopped_at) l->stopped_at = now;
+    if (l->stopped_at == 0) l->stopped_at = now;
     if (now - l->stopped_at > GOODBYE_S) l->gone = true;
 }
 

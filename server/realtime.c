@@ -450,7 +450,7 @@ static void say_goodbye(realtime *r, double now)
     bool heard_all = r->heard_all;
     pthread_mutex_unlock(&r->lock);
     if (!heard_all || r->closing) return;
-    if (!r->heard_all_at) r->heard_all_at = now;
+    if (r->heard_all_at == 0) r->heard_all_at = now;
     if (now - r->heard_all_at > DELIVER_S) r->gone = true;
     if (r->gone || !outbox_is_empty(r->voice.out) || websocket_wants_write(r->ws)) return;
     r->closing = true;
@@ -495,7 +495,7 @@ static void check_daemon(realtime *r, double now)
     if (atomic_load(&r->all->ending)) finish(r, WEBSOCKET_GOING_AWAY, "the daemon is shutting down", false);
     if (!atomic_load(&r->all->stopped)) return;
     finish(r, WEBSOCKET_GOING_AWAY, "the daemon is shutting down", true);
-    if (!r->stopped_at) r->stopped_at = now;
+    if (r->stopped_at == 0) r->stopped_at = now;
     if (now - r->stopped_at > GOODBYE_S) r->gone = true;
 }
 

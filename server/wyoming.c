@@ -495,7 +495,7 @@ static void *work(void *arg)
         double now = clock_now_s();
         bool open = !atomic_load(&w->s->draining) && !atomic_load(&w->stopped) && now >= w->accept_at;
         if (atomic_load(&w->stopped)) {
-            if (!stopped_at) stopped_at = now;
+            if (stopped_at == 0) stopped_at = now;
             if (!w->n || now - stopped_at > GOODBYE_S) break;
         }
         w->polls[0] = (struct pollfd){.fd = w->event, .events = POLLIN};

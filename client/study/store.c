@@ -335,7 +335,7 @@ static char *parts_write(const study_run_figures *f)
 {
     json_t *o = json_object();
     for (int p = 0; p < SOTTO_PART_COUNT; p++)
-        json_object_set_new(o, sotto_part_name(p),
+        json_object_set_new(o, sotto_part_name((sotto_part)p),
                             json_pack("{s:I, s:I}", "parameters", (json_int_t)f->part_parameters[p], "multiply_adds",
                                       (json_int_t)f->counts.multiply_adds[p]));
     char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);

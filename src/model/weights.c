@@ -58,7 +58,7 @@ uint64_t sotto__read_u64(sotto__reader *r) { return read_le(r, 8); }
 
 static size_t element_bytes(sotto_precision precision)
 {
-#define X(name, key, bits) [name] = bits / 8,
+#define X(name, key, bits) [name] = (bits) / 8,
     static const size_t bytes[] = {SOTTO_PRECISION_LIST(X)};
 #undef X
     return bytes[precision];

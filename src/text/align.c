@@ -25,9 +25,9 @@ static float median_of_any(const float *p)
 
 #define ORDER(a, b)                                                                                                    \
     do {                                                                                                               \
-        float low_ = a < b ? a : b, high_ = a < b ? b : a;                                                             \
-        a = low_;                                                                                                      \
-        b = high_;                                                                                                     \
+        float low_ = (a) < (b) ? (a) : (b), high_ = (a) < (b) ? (b) : (a);                                             \
+        (a) = low_;                                                                                                    \
+        (b) = high_;                                                                                                   \
     } while (0)
 
 /* A network of 13 exchanges that puts the median of 7 in the middle (Paeth); the compiler makes vectors of it. */

@@ -387,8 +387,8 @@ static void forget(heard *h)
 
 static void any_chunking_confirms_the_same_words(void **state)
 {
-    size_t n;
-    int32_t rate;
+    size_t n = 0;
+    int32_t rate = 0;
     float *x = model ? load("jfk.wav", &n, &rate) : NULL;
     (void)state;
     if (!x) skip();
@@ -475,8 +475,8 @@ static void reused_frames_change_no_hypothesis(void **state)
  * a phrase, and the end of the utterance, with an interval longer than all of it. */
 static void words_between_pauses_are_not_lost(void **state)
 {
-    size_t n, at = 0;
-    int32_t rate;
+    size_t n = 0, at = 0;
+    int32_t rate = 0;
     float *x = model ? load("jfk.wav", &n, &rate) : NULL, *y;
     sotto_stream_options o;
     sotto_stream *s;
