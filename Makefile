@@ -17,11 +17,11 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
-.PHONY: help deps test-deps build models transcribe serve test lint asan fuzz bench wer install clean test-docker test-isa test-packages test-reproducible
+.PHONY: help deps test-deps build models transcribe serve test lint asan valgrind fuzz bench wer install clean test-docker test-isa test-packages test-reproducible
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make build | deps | install [PREFIX=/usr/local] | lint | asan | fuzz [SECONDS=60] | bench | wer | test-docker | test-isa | test-packages | test-reproducible | clean"
+	@echo "make build | deps | install [PREFIX=/usr/local] | lint | asan | valgrind | fuzz [SECONDS=60] | bench | wer | test-docker | test-isa | test-packages | test-reproducible | clean"
 
 deps:
 	@tools/deps build fetch
@@ -75,6 +75,12 @@ lint: deps $(BUILD)/CMakeCache.txt
 # hearings on a terminal (sotto live), and what installs.
 asan:
 	@ASAN_OPTIONS=detect_leaks=1 $(MAKE) --no-print-directory test PRESET=asan TESTS="-R '^(unit-|http-server|http-captions$$|cli-client)'"
+
+# A transcription by client and by daemon under memcheck.
+valgrind: deps build
+	@tools/deps valgrind
+	@models/fetch tiny.en silero-vad
+	@SOTTO_MODELS=$${SOTTO_MODELS:-models} tests/valgrind/run $(BUILD)
 
 # libFuzzer on every parser that meets bytes from outside, SECONDS each.
 SECONDS ?= 60
