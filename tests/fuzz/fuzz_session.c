@@ -55,15 +55,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 void fuzz_seeds(void (*take)(const void *data, size_t n))
 {
-    static const char *const seeds[] = {
+    /* the first byte tells the form */
+    static const char current[] =
         "0{\"type\":\"transcription\",\"audio\":{\"input\":{\"format\":{\"type\":\"audio/pcm\",\"rate\":24000},"
         "\"transcription\":{\"model\":\"base\",\"language\":\"en\",\"prompt\":\"names\",\"delay\":\"low\"},"
         "\"noise_reduction\":null,\"turn_detection\":{\"type\":\"server_vad\",\"threshold\":0.5,"
-        "\"prefix_padding_ms\":300,\"silence_duration_ms\":500}}},\"include\":[]}",
-        "0{\"type\":\"transcription\",\"audio\":{\"input\":{\"format\":{\"type\":\"audio/pcmu\"},\"turn_detection\":null}}}",
-        "1{\"input_audio_format\":\"g711_alaw\",\"input_audio_transcription\":{\"model\":\"tiny.en\"},"
-        "\"turn_detection\":{\"type\":\"server_vad\"}}",
-        "1{\"input_audio_format\":\"pcm16\",\"turn_detection\":null}",
-    };
+        "\"prefix_padding_ms\":300,\"silence_duration_ms\":500}}},\"include\":[]}";
+    static const char telephone[] = "0{\"type\":\"transcription\",\"audio\":{\"input\":{\"format\":{\"type\":"
+                                    "\"audio/pcmu\"},\"turn_detection\":null}}}";
+    static const char beta[] = "1{\"input_audio_format\":\"g711_alaw\",\"input_audio_transcription\":{\"model\":"
+                               "\"tiny.en\"},\"turn_detection\":{\"type\":\"server_vad\"}}";
+    static const char plain[] = "1{\"input_audio_format\":\"pcm16\",\"turn_detection\":null}";
+    const char *const seeds[] = {current, telephone, beta, plain};
     for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) take(seeds[i], strlen(seeds[i]));
 }
