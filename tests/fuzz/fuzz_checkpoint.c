@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Checkpoints of an interrupted transcription, and what is written of those that are taken: it is read back the same. */
+ * Checkpoints of an interrupted transcription, and what is written of those that are taken: it is read back the same.
+ */
 #include "fuzz.h"
 
 #include <stdlib.h>
