@@ -64,40 +64,35 @@ void sotto__transcript_free(sotto__transcript *t)
     free(t);
 }
 
-/* The words of a draft in one block: [n_words] structs, then their NUL-terminated texts. */
-static bool copy_words(const sotto__finished *one, sotto_word **out)
+/* The words of a draft in one block: [n_words] structs, then their NUL-terminated texts. NULL for none, or when memory
+ * ran out. */
+static sotto_word *copy_words(const sotto__finished *one)
 {
     const sotto__draft *s = one->draft;
     const sotto__draft_word *w = one->drafts->words + s->first_word;
     size_t bytes = 0, room;
-    sotto_word *words;
-    char *text;
-    *out = NULL;
-    if (!s->n_words) return true;
     for (size_t i = 0; i < s->n_words; i++) bytes += w[i].end - w[i].begin + 1;
-    if (!sotto__mul_add(s->n_words, sizeof *words, bytes, &room)) return false;
-    words = malloc(room);
-    if (!words) return false;
-    text = (char *)(words + s->n_words);
-    for (size_t i = 0; i < s->n_words; i++) {
-        size_t n = w[i].end - w[i].begin;
+    sotto_word *words = s->n_words && sotto__mul_add(s->n_words, sizeof *words, bytes, &room) ? malloc(room) : NULL;
+    char *text = words ? (char *)(words + s->n_words) : NULL;
+    for (size_t i = 0; words && i < s->n_words; i++) {
+        const size_t n = w[i].end - w[i].begin;
         memcpy(text, one->drafts->text.data + w[i].begin, n);
         text[n] = '\0';
         words[i] =
             (sotto_word){.text = text, .start_s = w[i].start_s, .end_s = w[i].end_s, .probability = w[i].probability};
         text += n + 1;
     }
-    *out = words;
-    return true;
+    return words;
 }
 
-sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *one, sotto_error *err)
+/* Adds a segment with copies of `s`'s text (n bytes), tokens and their log-probabilities, and with `words`, which it
+ * takes over, from malloc. */
+static sotto_status append(sotto__transcript *t, const sotto_segment *s, size_t n, sotto_word *words, sotto_error *err)
 {
-    char *text = malloc(one->text_len + 1);
-    int32_t *tokens = calloc(one->draft->n + 1, sizeof *tokens);
-    float *logprobs = calloc(one->draft->n + 1, sizeof *logprobs);
-    sotto_word *words = NULL;
-    if (!text || !tokens || !logprobs || !copy_words(one, &words) ||
+    char *text = malloc(n + 1);
+    int32_t *tokens = calloc(s->n_tokens + 1, sizeof *tokens);
+    float *logprobs = calloc(s->n_tokens + 1, sizeof *logprobs);
+    if (!text || !tokens || !logprobs || (s->n_words && !words) ||
         !sotto__grow(&t->segments, &t->cap, t->n + 1, sizeof *t->segments)) {
         free(text);
         free(tokens);
@@ -105,26 +100,35 @@ sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *
         free(words);
         return sotto__fail_nomem(err, "transcript");
     }
-    memcpy(text, one->text, one->text_len);
-    text[one->text_len] = '\0';
-    memcpy(tokens, one->tokens, one->draft->n * sizeof *tokens);
-    memcpy(logprobs, one->logprobs, one->draft->n * sizeof *logprobs);
-    t->segments[t->n] = (sotto_segment){.id = (int32_t)t->n,
-                                        .seek_frames = (int32_t)one->seek,
-                                        .start_s = one->draft->start_s,
-                                        .end_s = one->draft->end_s,
-                                        .text = text,
-                                        .tokens = tokens,
-                                        .n_tokens = one->draft->n,
-                                        .temperature = one->temperature,
-                                        .avg_logprob = one->avg_logprob,
-                                        .compression_ratio = one->compression_ratio,
-                                        .no_speech_prob = one->no_speech_prob,
-                                        .token_logprobs = logprobs,
-                                        .words = words,
-                                        .n_words = one->draft->n_words};
-    t->n++;
+    memcpy(text, s->text, n);
+    text[n] = '\0';
+    memcpy(tokens, s->tokens, s->n_tokens * sizeof *tokens);
+    memcpy(logprobs, s->token_logprobs, s->n_tokens * sizeof *logprobs);
+    sotto_segment *copy = &t->segments[t->n];
+    *copy = *s;
+    copy->id = (int32_t)t->n++;
+    copy->text = text;
+    copy->tokens = tokens;
+    copy->token_logprobs = logprobs;
+    copy->words = words;
     return SOTTO_OK;
+}
+
+sotto_status sotto__transcript_add(sotto__transcript *t, const sotto__finished *one, sotto_error *err)
+{
+    const sotto_segment s = {.seek_frames = (int32_t)one->seek,
+                             .start_s = one->draft->start_s,
+                             .end_s = one->draft->end_s,
+                             .text = one->text,
+                             .tokens = one->tokens,
+                             .n_tokens = one->draft->n,
+                             .temperature = one->temperature,
+                             .avg_logprob = one->avg_logprob,
+                             .compression_ratio = one->compression_ratio,
+                             .no_speech_prob = one->no_speech_prob,
+                             .token_logprobs = one->logprobs,
+                             .n_words = one->draft->n_words};
+    return append(t, &s, one->text_len, copy_words(one), err);
 }
 
 /* [n] structs in one block with their texts behind them; NULL for none, or when memory ran out. */
@@ -144,28 +148,7 @@ static sotto_word *words_copy(const sotto_word *w, size_t n)
 
 sotto_status sotto__transcript_copy(sotto__transcript *t, const sotto_segment *s, sotto_error *err)
 {
-    char *text = strdup(s->text);
-    int32_t *tokens = calloc(s->n_tokens + 1, sizeof *tokens);
-    float *logprobs = calloc(s->n_tokens + 1, sizeof *logprobs);
-    sotto_word *words = words_copy(s->words, s->n_words);
-    if (!text || !tokens || !logprobs || (s->n_words && !words) ||
-        !sotto__grow(&t->segments, &t->cap, t->n + 1, sizeof *t->segments)) {
-        free(text);
-        free(tokens);
-        free(logprobs);
-        free(words);
-        return sotto__fail_nomem(err, "transcript");
-    }
-    memcpy(tokens, s->tokens, s->n_tokens * sizeof *tokens);
-    memcpy(logprobs, s->token_logprobs, s->n_tokens * sizeof *logprobs);
-    sotto_segment *copy = &t->segments[t->n];
-    *copy = *s;
-    copy->id = (int32_t)t->n++;
-    copy->text = text;
-    copy->tokens = tokens;
-    copy->token_logprobs = logprobs;
-    copy->words = words;
-    return SOTTO_OK;
+    return append(t, s, strlen(s->text), words_copy(s->words, s->n_words), err);
 }
 
 sotto_status sotto__transcript_move(sotto__transcript *t, sotto__transcript *from, sotto_error *err)

@@ -496,3 +496,15 @@ void tiny_remove(const char *dir)
     if (d) closedir(d);
     rmdir(dir);
 }
+
+int tiny_pair(const tiny_model *m, char dir[2][256], char path[2][512])
+{
+    tiny_model one = *m;
+    for (int i = 0; i < 2; i++) {
+        one.n_vocab = i ? 51865 : 51864;
+        if (tiny_directory(dir[i], sizeof dir[i]) != 0 ||
+            tiny_write(&one, TINY_CTRANSLATE2, dir[i], path[i], sizeof path[i]) != 0)
+            return -1;
+    }
+    return 0;
+}

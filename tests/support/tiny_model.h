@@ -28,6 +28,9 @@ int tiny_write(const tiny_model *m, tiny_format format, const char *dir, char *p
 int tiny_directory(char *path, size_t cap);
 void tiny_remove(const char *dir);
 
+/* The model with an English vocabulary, [0], and with a multilingual one, [1], each in a new directory of its own. */
+int tiny_pair(const tiny_model *m, char dir[2][256], char path[2][512]);
+
 /* The parameters such a model has, by arithmetic on its dimensions. */
 uint64_t tiny_parameters(const tiny_model *m);
 

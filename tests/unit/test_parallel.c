@@ -688,13 +688,7 @@ static int setup(void **state)
     tiny.width = 32; /* many runs, slow under a sanitizer */
     tiny.heads = tiny.text_layers = 1;
     tiny.text_ctx = 32;
-    for (int i = 0; i < 2; i++) {
-        tiny.n_vocab = i ? 51865 : 51864;
-        if (tiny_directory(dir[i], sizeof dir[i]) != 0 ||
-            tiny_write(&tiny, TINY_CTRANSLATE2, dir[i], path[i], sizeof path[i]) != 0)
-            return -1;
-    }
-    return 0;
+    return tiny_pair(&tiny, dir, path);
 }
 
 static int teardown(void **state)
