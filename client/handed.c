@@ -33,7 +33,8 @@ static json_t *find(json_t *list, const char *id)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(list, i, one) if (strcmp(handed_text(one, "id"), id) == 0) return one;
+    json_array_foreach(list, i, one)
+        if (strcmp(handed_text(one, "id"), id) == 0) return one;
     return NULL;
 }
 

@@ -61,12 +61,10 @@ static sotto_status gather(harvest *h, remote *r, const char *const *ids, size_t
     size_t i, k;
     sotto_status st = handed_jobs(r, ids, n, &jobs, err);
     h->rows = json_array();
-    json_array_foreach(jobs, i, job)
-    {
+    json_array_foreach(jobs, i, job) {
         json_t *whole = NULL, *row;
         if (st == SOTTO_OK && !is_interrupted()) st = handed_recordings(r, handed_text(job, "id"), &whole, err);
-        json_array_foreach(json_object_get(whole, "data"), k, row)
-        {
+        json_array_foreach(json_object_get(whole, "data"), k, row) {
             json_array_append(h->rows, row);
             if (!add_name(&h->names, handed_text(row, "name")))
                 st = options_fail(err, SOTTO_ENOMEM, "out of memory: names of recordings");
@@ -131,8 +129,7 @@ static int write_all(work *w, const harvest *h)
         fputs("sotto jobs: out of memory: names of outputs\n", stderr);
         return EXIT_SOME_FAILED;
     }
-    json_array_foreach(h->rows, i, row)
-    {
+    json_array_foreach(h->rows, i, row) {
         const char *state = handed_text(row, "state"), *name = handed_text(row, "name");
         if (is_interrupted()) break;
         if (strcmp(state, "failed") == 0) {

@@ -45,8 +45,7 @@ static tally count(const json_t *jobs)
     tally t = {0};
     size_t i;
     json_t *job;
-    json_array_foreach(jobs, i, job)
-    {
+    json_array_foreach(jobs, i, job) {
         t.going += !json_object_get(job, "ended");
         t.failed += (size_t)handed_number(json_object_get(job, "recordings"), "failed");
     }
@@ -60,7 +59,8 @@ static void print_rows(const json_t *jobs, const json_t *before)
     size_t i;
     json_t *job;
     if (terminal && json_array_size(before) > 0) printf("\033[%zuA\033[J", json_array_size(before));
-    json_array_foreach(jobs, i, job) if (terminal || !json_equal(job, json_array_get(before, i))) print_row(job);
+    json_array_foreach(jobs, i, job)
+        if (terminal || !json_equal(job, json_array_get(before, i))) print_row(job);
     fflush(stdout);
 }
 

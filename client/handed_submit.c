@@ -59,12 +59,10 @@ static sotto_status find_known(submission *s, sotto_error *err)
     size_t i, k;
     s->known = json_object();
     sotto_status st = handed_jobs(s->r, NULL, 0, &jobs, err);
-    json_array_foreach(jobs, i, job)
-    {
+    json_array_foreach(jobs, i, job) {
         json_t *whole = NULL, *one;
         if (st == SOTTO_OK) st = handed_recordings(s->r, handed_text(job, "id"), &whole, err);
-        json_array_foreach(json_object_get(whole, "data"), k, one)
-        {
+        json_array_foreach(json_object_get(whole, "data"), k, one) {
             const char *name = handed_text(one, "name");
             if (strcmp(handed_text(one, "state"), "failed") == 0) continue;
             if (!json_object_get(s->known, name)) json_object_set_new(s->known, name, json_array());
@@ -80,8 +78,8 @@ static bool is_known(const submission *s, const char *name, uint64_t bytes)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(s->known, name), i,
-                       one) if ((uint64_t)json_integer_value(one) == bytes) return true;
+    json_array_foreach(json_object_get(s->known, name), i, one)
+        if ((uint64_t)json_integer_value(one) == bytes) return true;
     return false;
 }
 

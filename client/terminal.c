@@ -79,8 +79,7 @@ static void print_parts(FILE *to, const json_t *r)
     const char *key;
     json_t *value;
     fprintf(to, "  %-24s  %14s  %14s  %14s  %14s\n", "part", "parameters", "touched", "multiply-adds", "applications");
-    json_object_foreach((json_t *)(uintptr_t)parameters, key, value)
-    {
+    json_object_foreach((json_t *)(uintptr_t)parameters, key, value) {
         fprintf(to, "  %-24s", key);
         print_number(to, json_number_value(value), "%.0f");
         print_number(to, at(touched, key, NULL), "%.0f");

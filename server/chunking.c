@@ -50,8 +50,7 @@ static bool take_object(chunking *c, const char *text, api_error *e)
     const char *key;
     json_t *value, *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     bool ok = json_is_object(o) || invalid(e, "is no JSON object");
-    json_object_foreach(o, key, value)
-    {
+    json_object_foreach(o, key, value) {
         if (!ok) break;
         if (strcmp(key, "type") == 0)
             ok = take_type(c, json_is_string(value) ? json_string_value(value) : "", e);

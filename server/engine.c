@@ -21,8 +21,8 @@ struct slot {
     engine *e;
     size_t number;
     pthread_t thread;
-    sotto_session
-        *session; /* of its last job; NULL: none. Set under the engine's lock, used with a lease of its model */
+    /* Of its last job; NULL: none. Set under the engine's lock, used with a lease of its model. */
+    sotto_session *session;
     size_t model; /* of the session */
 };
 

@@ -190,8 +190,7 @@ static bool granularity_add(granularities *g, const form_field *field, api_error
     bool ok = list != NULL;
     if (!ok)
         api_error_set(e, 400, field->name, "invalid_value", "timestamp_granularities is no JSON list: %.100s", text);
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach(list, i, item) {
         const char *s = json_is_string(item) ? json_string_value(item) : "";
         ok = ok && granularity_one(g, s, strlen(s), e);
     }
@@ -234,8 +233,7 @@ static bool keywords_add(form *f, const form_field *field, api_error *e)
     size_t i;
     json_t *item, *list = json_loads(text, 0, NULL);
     bool ok = list != NULL;
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach(list, i, item) {
         const char *s = json_string_value(item);
         if (!s) ok = false;
         if (!ok) break;

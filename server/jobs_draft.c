@@ -192,8 +192,7 @@ bool jobs_fields_read(form *f, const char *text, api_error *e)
     size_t i;
     bool ok = json_is_array(all);
     if (!ok) api_error_set(e, 500, NULL, "storage_damaged", "The fields of this job cannot be read any more");
-    json_array_foreach(all, i, one)
-    {
+    json_array_foreach(all, i, one) {
         const char *name, *value;
         if (!ok) break;
         if (json_unpack(one, "[s, s]", &name, &value) == 0) ok = form_append(f, name, 0, value, strlen(value), e);

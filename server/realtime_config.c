@@ -147,8 +147,7 @@ static bool set_transcription(realtime_config *c, const server *s, const json_t 
         return set_prompt(c, NULL, e);
     }
     if (!json_is_object(t)) return invalid(e, param, "an object or null");
-    json_object_foreach((json_t *)t, key, value)
-    {
+    json_object_foreach((json_t *)t, key, value) {
         bool known = true;
         if (strcmp(key, "model") == 0 || strcmp(key, "language") == 0 || strcmp(key, "prompt") == 0 ||
             strcmp(key, "delay") == 0) {

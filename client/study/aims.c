@@ -55,7 +55,8 @@ static bool rounds_any(const candidate *k)
 {
     const json_t *tensor;
     size_t i;
-    json_array_foreach(k->tensors, i, tensor) if (is_rounded(tensor)) return true;
+    json_array_foreach(k->tensors, i, tensor)
+        if (is_rounded(tensor)) return true;
     return false;
 }
 
@@ -93,8 +94,7 @@ static json_t *candidate_json(const candidate *k, bool *ok)
     double parameters = 0, bits = 0, bytes = 0, whole = 0;
     const json_t *tensor;
     size_t i;
-    json_array_foreach(k->tensors, i, tensor)
-    {
+    json_array_foreach(k->tensors, i, tensor) {
         if (!is_rounded(tensor)) continue;
         parameters += report_number(tensor, "parameters");
         bits += report_number(tensor, "bits");
@@ -125,8 +125,7 @@ static double part_bytes(const candidates *all, const candidate *k, const char *
     const json_t *tensor;
     double bytes = 0;
     size_t i, rounded = 0, most = 0;
-    json_array_foreach(k->tensors, i, tensor)
-    {
+    json_array_foreach(k->tensors, i, tensor) {
         if (!is_of(tensor, part)) continue;
         bytes += bytes_of(tensor);
         rounded += is_rounded(tensor);
@@ -148,15 +147,15 @@ static double unrounded_bytes(const candidates *all, const char *part)
     for (size_t c = 0; c < all->n; c++) {
         double bytes = 0;
         bool is_any = false;
-        json_array_foreach(all->items[c].tensors, i, tensor)
-        {
+        json_array_foreach(all->items[c].tensors, i, tensor) {
             if (!is_of(tensor, part)) continue;
             bytes += bytes_of(tensor);
             is_any |= is_rounded(tensor);
         }
         if (!is_any && bytes < least) least = bytes;
     }
-    json_array_foreach(all->items[0].tensors, i, tensor) if (is_of(tensor, part)) whole += whole_bytes_of(tensor);
+    json_array_foreach(all->items[0].tensors, i, tensor)
+        if (is_of(tensor, part)) whole += whole_bytes_of(tensor);
     return least < whole ? least : whole;
 }
 
@@ -165,7 +164,8 @@ static double rounded_parameters(const candidate *k)
     const json_t *tensor;
     double sum = 0;
     size_t i;
-    json_array_foreach(k->tensors, i, tensor) if (is_rounded(tensor)) sum += report_number(tensor, "parameters");
+    json_array_foreach(k->tensors, i, tensor)
+        if (is_rounded(tensor)) sum += report_number(tensor, "parameters");
     return sum;
 }
 
@@ -205,7 +205,8 @@ static void note(json_t *specs, const candidate *k, bool *ok)
 {
     const json_t *one;
     size_t i;
-    json_array_foreach(specs, i, one) if (strcmp(json_string_value(one), k->of->spec) == 0) return;
+    json_array_foreach(specs, i, one)
+        if (strcmp(json_string_value(one), k->of->spec) == 0) return;
     report_append(specs, report_text(k->of->spec), ok);
 }
 
@@ -227,8 +228,7 @@ static json_t *part_json(const candidates *all, const char *part, json_t *specs,
     const json_t *tensor;
     double bytes, whole = 0, parameters = 0;
     size_t i;
-    json_array_foreach(all->items[0].tensors, i, tensor)
-    {
+    json_array_foreach(all->items[0].tensors, i, tensor) {
         if (!is_of(tensor, part)) continue;
         parameters += report_number(tensor, "parameters");
         whole += whole_bytes_of(tensor);
@@ -269,9 +269,10 @@ static double sum_of_differences(const candidates *all, const json_t *specs)
     const json_t *one;
     double sum = 0;
     size_t i;
-    json_array_foreach(specs, i, one) for (size_t k = 0; k < all->n;
-                                           k++) if (strcmp(all->items[k].of->spec, json_string_value(one)) == 0) sum +=
-        all->items[k].score->difference.value;
+    json_array_foreach(specs, i, one)
+        for (size_t k = 0; k < all->n; k++)
+            if (strcmp(all->items[k].of->spec, json_string_value(one)) == 0)
+                sum += all->items[k].score->difference.value;
     return sum;
 }
 
@@ -282,8 +283,9 @@ static void put_parts(json_t *o, const candidates *all, bool *ok)
     double sum = all->n ? rest_bytes(&all->items[0]) : NAN;
     size_t i;
     report_put(o, "rest_bytes", report_real(sum), ok);
-    json_array_foreach(tensors, i, tensor) if (is_first_of_part(tensors, i))
-        report_append(parts, part_json(all, report_string(tensor, "part"), specs, &sum, ok), ok);
+    json_array_foreach(tensors, i, tensor)
+        if (is_first_of_part(tensors, i))
+            report_append(parts, part_json(all, report_string(tensor, "part"), specs, &sum, ok), ok);
     for (i = 0; i < all->n; i++) report_append(tried, candidate_json(&all->items[i], ok), ok);
     report_put(o, "sum_bytes", report_real(sum), ok);
     report_put(o, "sum_specs", specs, ok);

@@ -53,11 +53,9 @@ static double vocabulary_of(const report_configuration *c)
 {
     const json_t *tensor;
     size_t i;
-    json_array_foreach(
-        json_object_get(c->shrink, "tensors"), i,
-        tensor) if (is(tensor, "part",
-                       "token_embedding")) return json_number_value(json_array_get(json_object_get(tensor, "shape"),
-                                                                                   0));
+    json_array_foreach(json_object_get(c->shrink, "tensors"), i, tensor)
+        if (is(tensor, "part", "token_embedding"))
+            return json_number_value(json_array_get(json_object_get(tensor, "shape"), 0));
     return NAN;
 }
 
@@ -84,8 +82,7 @@ static void answer_1(json_t *figures, const evidence *e, bool *ok)
     size_t i;
     char label[160];
     put_tasks(figures, e, ok);
-    json_array_foreach(e->conditions, i, one)
-    {
+    json_array_foreach(e->conditions, i, one) {
         const double people = report_number(one, "human_wer");
         const report_interval wer = interval(json_object_get(one, "score"), "wer");
         if (isnan(people) || isnan(wer.value)) continue;
@@ -104,11 +101,9 @@ static void answer_2(json_t *figures, const evidence *e, bool *ok)
 {
     const json_t *one, *part;
     size_t i, k;
-    json_array_foreach(e->parts, i, one)
-    {
+    json_array_foreach(e->parts, i, one) {
         if (!is(one, "set", e->main_set)) continue;
-        json_array_foreach(json_object_get(one, "parts"), k, part)
-        {
+        json_array_foreach(json_object_get(one, "parts"), k, part) {
             if (!is(part, "part", "conv")) continue;
             put_figure(figures, one, "parameters of the conv block", plain(report_number(part, "parameters")), "count",
                        ok);
@@ -136,8 +131,7 @@ static void answer_3(json_t *figures, const evidence *e, bool *ok)
     const json_t *one;
     char label[200];
     size_t i;
-    json_array_foreach(e->parts, i, one)
-    {
+    json_array_foreach(e->parts, i, one) {
         if (!is(one, "set", e->main_set)) continue;
         for (size_t k = 0; k < 2; k++) {
             char key[64];
@@ -152,8 +146,7 @@ static void answer_3(json_t *figures, const evidence *e, bool *ok)
         put_figure(figures, one, "decoder steps per second of audio",
                    plain(report_number(one, "decoder_steps_per_audio_second")), "count", ok);
     }
-    json_array_foreach(e->sensitivity, i, one)
-    {
+    json_array_foreach(e->sensitivity, i, one) {
         if (strncmp(report_string(one, "spec"), "layers=", 7) != 0 || !is(one, "set", e->main_set)) continue;
         snprintf(label, sizeof label, "cost of fewer layers, %.80s: word error rate less the whole model's",
                  report_string(one, "spec"));
@@ -168,8 +161,7 @@ static void answer_4(json_t *figures, const evidence *e, bool *ok)
     const json_t *one;
     char label[160];
     size_t i;
-    json_array_foreach(e->conditions, i, one)
-    {
+    json_array_foreach(e->conditions, i, one) {
         snprintf(label, sizeof label, "word error rate, %s", report_string(one, "condition"));
         put_figure(figures, one, label, interval(json_object_get(one, "score"), "wer"), "share", ok);
     }
@@ -211,13 +203,11 @@ static void put_refusals(json_t *figures, const evidence *e, const char *model, 
     const json_t *one, *other;
     char label[240];
     size_t i, k;
-    json_array_foreach(e->sensitivity, i, one)
-    {
+    json_array_foreach(e->sensitivity, i, one) {
         size_t tried = 0;
         bool worst = true;
         if (!is(one, "model", model) || !is(one, "set", e->main_set) || is(one, "scope", "whole model")) continue;
-        json_array_foreach(e->sensitivity, k, other)
-        {
+        json_array_foreach(e->sensitivity, k, other) {
             if (!is(other, "model", model) || !is(other, "set", e->main_set) || is(other, "scope", "whole model") ||
                 !is(other, "method", report_string(one, "method")))
                 continue;
@@ -238,8 +228,7 @@ static void answer_5(json_t *figures, const evidence *e, bool *ok)
 {
     const json_t *one;
     size_t i;
-    json_array_foreach(e->headline, i, one)
-    {
+    json_array_foreach(e->headline, i, one) {
         if (!is(one, "set", e->main_set) || !is(one, "criterion", "within 1 point")) continue;
         put_smaller(figures, e, one, ok);
         put_refusals(figures, e, report_string(one, "model"), ok);

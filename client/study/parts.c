@@ -18,8 +18,7 @@ static positions positions_of(const json_t *tensors)
     positions p = {NAN, NAN};
     const json_t *tensor;
     size_t i;
-    json_array_foreach(tensors, i, tensor)
-    {
+    json_array_foreach(tensors, i, tensor) {
         const json_t *rows = json_array_get(json_object_get(tensor, "shape"), 0);
         if (strcmp(report_string(tensor, "part"), "encoder_positions") == 0) p.audio = json_number_value(rows);
         if (strcmp(report_string(tensor, "part"), "decoder_positions") == 0) p.text = json_number_value(rows);
@@ -54,8 +53,7 @@ static double unshared_of(const json_t *tensors, const char *part)
     const json_t *tensor;
     double sum = 0;
     size_t i, n = 0;
-    json_array_foreach(tensors, i, tensor)
-    {
+    json_array_foreach(tensors, i, tensor) {
         if (strcmp(report_string(tensor, "part"), part) != 0) continue;
         sum += report_number(tensor, "parameters") * uses_of(part, report_string(tensor, "name"), p);
         n++;
@@ -102,10 +100,9 @@ static json_t *parts_of(const report_table *t, size_t c, size_t set, bool *ok)
     json_t *o = json_object(), *rows = json_array(), *entry;
     const char *part;
     work whole = {0, (double)run->multiply_adds, 0}, encoder = {0}, decoder = {0}, all = {0};
-    json_object_foreach(run->by_part, part, entry) if (report_number(entry, "parameters") > 0) whole.parameters +=
-        report_number(entry, "parameters");
     json_object_foreach(run->by_part, part, entry)
-    {
+        if (report_number(entry, "parameters") > 0) whole.parameters += report_number(entry, "parameters");
+    json_object_foreach(run->by_part, part, entry) {
         const work w = {report_number(entry, "parameters"), report_number(entry, "multiply_adds"),
                         unshared_of(tensors, part)};
         if (!(w.parameters > 0)) continue; /* products of activations with activations */

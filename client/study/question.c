@@ -92,8 +92,7 @@ static void put_parameters(json_t *ratios, const report_table *t, const json_t *
     const char *main_set = t->d->n_sets ? t->d->sets[t->main_set].name : "";
     const json_t *one;
     size_t i;
-    json_array_foreach(parts, i, one)
-    {
+    json_array_foreach(parts, i, one) {
         const char *model = report_string(one, "model");
         if (strcmp(report_string(one, "set"), main_set) != 0) continue;
         const double shared = report_number(json_object_get(one, "all"), "parameters");
@@ -108,8 +107,7 @@ static void put_shrinking(json_t *ratios, const report_table *t, const json_t *h
     const char *main_set = t->d->n_sets ? t->d->sets[t->main_set].name : "";
     const json_t *one;
     size_t i;
-    json_array_foreach(headline, i, one)
-    {
+    json_array_foreach(headline, i, one) {
         const double times = report_number(one, "times_smaller");
         if (strcmp(report_string(one, "set"), main_set) == 0 &&
             strcmp(report_string(one, "criterion"), "within 1 point") == 0)

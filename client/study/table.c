@@ -263,17 +263,14 @@ char *report_csv(const json_t *rows)
     json_t *one, *value;
     FILE *to = open_memstream(&text, &size);
     if (!to) return NULL;
-    json_object_foreach(json_array_get(rows, 0), key, value)
-    {
+    json_object_foreach(json_array_get(rows, 0), key, value) {
         fprintf(to, "%s%s", comma, key);
         comma = ",";
     }
     putc('\n', to);
-    json_array_foreach(rows, i, one)
-    {
+    json_array_foreach(rows, i, one) {
         comma = "";
-        json_object_foreach(one, key, value)
-        {
+        json_object_foreach(one, key, value) {
             fputs(comma, to);
             print_value(to, value);
             comma = ",";

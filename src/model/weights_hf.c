@@ -106,8 +106,7 @@ sotto_status sotto__parse_safetensors(sotto__weights *w, sotto_error *err)
         json_decref(root);
         return sotto__fail(err, SOTTO_EFORMAT, "%s: its header is no JSON object", w->file);
     }
-    json_object_foreach(root, name, entry)
-    {
+    json_object_foreach(root, name, entry) {
         if (strcmp(name, "__metadata__") == 0) continue;
         if ((st = add_tensor(w, name, entry, r.at, (size_t)(r.end - r.at), err)) != SOTTO_OK) break;
     }

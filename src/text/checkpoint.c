@@ -158,7 +158,8 @@ static bool read_line(sotto__checkpoint *c, const json_t *line, sotto__transcrip
     c->reset_since = (size_t)reset;
     c->language_probability = real_at(line, "language_probability");
     c->last_speech_s = real_at(line, "last_speech");
-    json_array_foreach(segments, i, one) if (!read_segment(one, (size_t)c->info->n_vocab, t, st, err)) return false;
+    json_array_foreach(segments, i, one)
+        if (!read_segment(one, (size_t)c->info->n_vocab, t, st, err)) return false;
     return true;
 }
 

@@ -32,8 +32,7 @@ static void dtw_matches_the_reference(void **state)
     size_t at;
     (void)state;
     assert_true(json_array_size(json_object_get(tables, "alignments")) >= 7);
-    json_array_foreach(json_object_get(tables, "alignments"), at, one)
-    {
+    json_array_foreach(json_object_get(tables, "alignments"), at, one) {
         size_t n = number(one, "n"), m = number(one, "m");
         float matrix[400];
         int32_t first[64];
@@ -163,8 +162,7 @@ static void attention_matches_the_reference(void **state)
     size_t at;
     (void)state;
     assert_int_equal(json_array_size(json_object_get(tables, "attention")), 3);
-    json_array_foreach(json_object_get(tables, "attention"), at, one)
-    {
+    json_array_foreach(json_object_get(tables, "attention"), at, one) {
         size_t heads = number(one, "heads"), tokens = number(one, "tokens"), frames = number(one, "frames");
         float scores[200], matrix[80], want[80];
         read_floats(json_object_get(one, "scores"), scores, heads * tokens * frames);

@@ -83,8 +83,8 @@ static double sum_members(const json_t *o, const char *except)
     const char *key;
     json_t *value;
     double sum = 0;
-    json_object_foreach((json_t *)(uintptr_t)o, key, value) if (strcmp(key, except) != 0) sum +=
-        json_number_value(value);
+    json_object_foreach((json_t *)(uintptr_t)o, key, value)
+        if (strcmp(key, except) != 0) sum += json_number_value(value);
     return sum;
 }
 

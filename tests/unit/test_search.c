@@ -98,8 +98,7 @@ static void matches_the_reference(void **state)
     (void)state;
     assert_non_null(all);
     assert_true(json_array_size(json_object_get(all, "searches")) >= 50);
-    json_array_foreach(json_object_get(all, "searches"), at, one)
-    {
+    json_array_foreach(json_object_get(all, "searches"), at, one) {
         json_t *tokens = json_object_get(one, "tokens"), *penalty = json_object_get(one, "length_penalty");
         sotto__search_options o = options_of((size_t)json_integer_value(json_object_get(one, "width")),
                                              json_is_true(json_object_get(one, "beams")));

@@ -28,8 +28,7 @@ static void segments_are_cut_as_in_the_reference(void **state)
     size_t at;
     (void)state;
     assert_true(json_array_size(json_object_get(tables, "cuts")) >= 40);
-    json_array_foreach(json_object_get(tables, "cuts"), at, one)
-    {
+    json_array_foreach(json_object_get(tables, "cuts"), at, one) {
         json_t *jtokens = json_object_get(one, "tokens"), *segments = json_object_get(one, "segments");
         json_t *jnext = json_object_get(one, "next");
         size_t n = json_array_size(jtokens), seek = (size_t)json_integer_value(json_object_get(one, "seek"));
@@ -148,8 +147,7 @@ static void ratios_match_python(void **state)
     size_t at;
     (void)state;
     assert_true(json_array_size(json_object_get(tables, "ratios")) >= 6);
-    json_array_foreach(json_object_get(tables, "ratios"), at, one)
-    {
+    json_array_foreach(json_object_get(tables, "ratios"), at, one) {
         const char *text = json_string_value(json_array_get(one, 0));
         double ratio;
         assert_int_equal(sotto__compression_ratio(text, strlen(text), &ratio, NULL), SOTTO_OK);

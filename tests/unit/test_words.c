@@ -86,8 +86,7 @@ static void check_window(size_t at, json_t *one)
               fabs(s->end_s - json_number_value(json_array_get(want, 1))) < 1e-9 &&
               s->n_words == json_array_size(want_words)))
             fail_msg("window %zu: segment %zu is %g - %g", at, i, s->start_s, s->end_s);
-        json_array_foreach(want_words, k, want_word)
-        {
+        json_array_foreach(want_words, k, want_word) {
             const sotto__draft_word *got = &d.words[s->first_word + k];
             const char *text = json_string_value(json_array_get(want_word, 0));
             if (strlen(text) != got->end - got->begin || memcmp(text, d.text.data + got->begin, strlen(text)) != 0 ||
