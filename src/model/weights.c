@@ -103,13 +103,14 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const sotto__tensor *)a)->name, ((const sotto__tensor *)b)->name);
 }
 
+static int name_to_tensor(const void *name, const void *tensor)
+{
+    return strcmp(name, ((const sotto__tensor *)tensor)->name);
+}
+
 const sotto__tensor *sotto__weights_find(const sotto__weights *w, const char *name)
 {
-    char key[160];
-    sotto__tensor wanted = {.name = key};
-    if (strlen(name) >= sizeof key) return NULL;
-    strcpy(key, name);
-    return bsearch(&wanted, w->tensors, w->n_tensors, sizeof *w->tensors, by_name);
+    return w->n_tensors ? bsearch(name, w->tensors, w->n_tensors, sizeof *w->tensors, name_to_tensor) : NULL;
 }
 
 /* ---- config files ---- */
