@@ -5,19 +5,10 @@ import http.client
 import json
 import random
 import time
-import uuid
+
+import jobs
 
 CAPTIONS = "/v1/captions?language=en&every_interval=true"
-
-
-def ask(port, method, path, body=None, headers=None):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-    try:
-        c.request(method, path, body, headers or {})
-        r = c.getresponse()
-        return r.status, json.loads(r.read() or b"null")
-    finally:
-        c.close()
 
 
 def captions(port, clip, leave=False):
@@ -49,15 +40,8 @@ def job_client(load, number):
     rng, turn = random.Random(number), number
     while time.monotonic() < load.end:
         chosen = [rng.randrange(len(load.clips)) for _ in range(3)]
-        boundary = uuid.uuid4().hex
-        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in load.fields.items()]
-        for i in chosen:
-            head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{load.clips[i].name}"\r\n\r\n'
-            parts += [head.encode(), load.clips[i].path.read_bytes(), b"\r\n"]
-        body = b"".join(parts) + f"--{boundary}--\r\n".encode()
-        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         try:
-            status, job = ask(load.port, "POST", "/v1/jobs", body, kind)
+            status, job = jobs.submit(load.port, [load.clips[i].path for i in chosen], load.fields)
             if status != 201:
                 load.fault(f"{status} for a job: {job}")
                 return
@@ -65,7 +49,7 @@ def job_client(load, number):
             end = time.monotonic() + (300 if turn % 2 else rng.uniform(0, 1))
             while job["state"] not in ("done", "failed") and time.monotonic() < end:
                 time.sleep(0.2)
-                status, job = ask(load.port, "GET", f"/v1/jobs/{job['id']}")
+                status, job = jobs.ask(load.port, "GET", f"/v1/jobs/{job['id']}")
             if job["state"] == "done":
                 for i, row in zip(chosen, job["data"]):
                     text = " ".join(row["result"]["text"].split())
@@ -76,7 +60,7 @@ def job_client(load, number):
                 load.fault(f"a job does not end: {job}")
             else:
                 load.note("jobs deleted early")
-            ask(load.port, "DELETE", f"/v1/jobs/{job['id']}")
+            jobs.ask(load.port, "DELETE", f"/v1/jobs/{job['id']}")
         except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
             load.fault(f"a job failed: {error!r}")
             return
