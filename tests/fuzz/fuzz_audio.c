@@ -34,7 +34,8 @@ void fuzz_seeds(void (*take)(const void *data, size_t n))
     static const struct {
         const char *muxer, *encoder;
     } kinds[] = {{"wav", "pcm_s16le"},  {"flac", "flac"},    {"aiff", "pcm_s16be"}, {"ogg", "libvorbis"},
-                 {"mp3", "libmp3lame"}, {"webm", "libopus"}, {"au", "pcm_s16be"},   {"matroska", "pcm_s16le"}};
+                 {"mp3", "libmp3lame"}, {"webm", "libopus"}, {"au", "pcm_s16be"},   {"matroska", "pcm_s16le"},
+                 {"mp4", "aac"},        {"avi", "adpcm_ms"}, {"matroska", "pcm_u8"}};
     static float tone[4800];
     for (size_t i = 0; i < 4800; i++) tone[i] = 0.2f * sinf(0.05f * (float)i);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

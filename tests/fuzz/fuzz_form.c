@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Fields of a request: name NUL value NUL …; the first byte tells how long the pieces are that a value comes in. */
+ * Fields of a request: name NUL value NUL …; the first byte tells how long the pieces are that a value comes in, for
+ * which model they are, and whether they are OpenAI's or whisper.cpp's. */
 #include "fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "form.h"
+#include "whisper_cpp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -21,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n) {
         text = fuzz_text(data, n);
         step = data[0] ? data[0] : 1;
+        if (data[0] & 2) f->dialect = whisper_cpp_field;
         while (good && at < n) {
             const char *name = text + at;
             size_t begin = at + strlen(name) + 1, length, sent = 0;
@@ -35,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             } while (good && sent < length);
             at = begin + length + 1;
         }
-        if (good) good = form_finish(f, &facts[data[0] & 1], &e);
+        if (good) good = (data[0] & 2 ? whisper_cpp_finish : form_finish)(f, &facts[data[0] & 1], &e);
         if (!good && (e.status < 400 || e.status > 599 || !*e.message)) abort();
         free(text);
     }
@@ -56,6 +59,13 @@ void fuzz_seeds(void (*take)(const void *data, size_t n))
                                 "300\0beam_size\0"
                                 "5\0best_of\0"
                                 "3\0word_timestamps\0true\0";
+    static const char others[] = "\x12temperature\0"
+                                 "0.2\0temperature_inc\0"
+                                 "0\0response_format\0vtt\0beam_size\0-1\0offset_t\0"
+                                 "500\0duration\0"
+                                 "0\0language\0auto\0translate\0false\0suppress_nst\0false\0max_context\0"
+                                 "0\0diarize\0false\0vad\0true\0";
+    take(others, sizeof others - 1);
     take(plain, sizeof plain - 1);
     take(lists, sizeof lists - 1);
     take(parts, sizeof parts - 1);

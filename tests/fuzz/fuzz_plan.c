@@ -18,5 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 void fuzz_seeds(void (*take)(const void *data, size_t n))
 {
+    static const char every[] = "seed 7\nset s x\nset t y # one more\nprecision int8\ndecode greedy\n"
+                                "calibration c\nmodel " SOTTO_SOURCE_DIR "\non s\nspec none int8\non s t\nspec int8\n";
+    take(every, sizeof every - 1);
     fuzz_seed_file(take, 0, false, SOTTO_SOURCE_DIR "/study/plans/english.plan");
 }

@@ -20,7 +20,8 @@ void fuzz_seeds(void (*take)(const void *data, size_t n))
                                      .text_layers = 2,
                                      .n_vocab = 51864,
                                      .text_ctx = 16,
-                                     .seed = 5};
+                                     .seed = 5,
+                                     .sinusoids = 1};
     char path[640], out[700];
     if (tiny_write(&model, TINY_GGML, fuzz_directory(), path, sizeof path) != 0) abort();
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {

@@ -28,9 +28,11 @@ static inline enum AVSampleFormat encode_sample_format(const AVCodec *c)
     const enum AVSampleFormat *f;
     for (f = c->sample_fmts; *f != AV_SAMPLE_FMT_NONE; f++) {
         enum AVSampleFormat packed = av_get_packed_sample_fmt(*f);
-        if (packed == AV_SAMPLE_FMT_FLT || packed == AV_SAMPLE_FMT_S16 || packed == AV_SAMPLE_FMT_S32) return *f;
+        if (packed == AV_SAMPLE_FMT_FLT || packed == AV_SAMPLE_FMT_DBL || packed == AV_SAMPLE_FMT_U8 ||
+            packed == AV_SAMPLE_FMT_S16 || packed == AV_SAMPLE_FMT_S32)
+            return *f;
     }
-    fail_msg("encoder %s takes neither float, 16 nor 32 bits", c->name);
+    fail_msg("encoder %s takes no format that is known here", c->name);
     return AV_SAMPLE_FMT_NONE;
 }
 
@@ -85,6 +87,10 @@ static inline bool encode_file(const char *path, const char *muxer, const char *
         for (i = 0; i < take; i++) { /* one channel: planar or not is the same */
             if (packed == AV_SAMPLE_FMT_FLT)
                 ((float *)(void *)frame->data[0])[i] = x[at + i];
+            else if (packed == AV_SAMPLE_FMT_DBL)
+                ((double *)(void *)frame->data[0])[i] = (double)x[at + i];
+            else if (packed == AV_SAMPLE_FMT_U8)
+                frame->data[0][i] = (uint8_t)(128.5f + x[at + i] * 127.0f);
             else if (packed == AV_SAMPLE_FMT_S16)
                 ((int16_t *)(void *)frame->data[0])[i] = (int16_t)(x[at + i] * 32767.0f);
             else

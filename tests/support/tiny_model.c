@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <dirent.h>
 
-const tiny_model tiny_default = {80, 64, 2, 1, 2, 51864, 64, 1, 0};
+const tiny_model tiny_default = {80, 64, 2, 1, 2, 51864, 64, 1, 0, 0};
 
 enum { MAX_TENSORS = 400 };
 
@@ -93,6 +93,18 @@ static void add_attention(struct set *s, const char *prefix, const char *name, s
     add_in(s, full, ".out.bias", d, 0, 0.1f, 0);
 }
 
+/* whisper.model.sinusoids */
+static void put_sinusoids(uint16_t *half, size_t positions, size_t d)
+{
+    const double step = log(10000.0) / (double)(d / 2 - 1);
+    for (size_t t = 0; t < positions; t++)
+        for (size_t i = 0; i < d / 2; i++) {
+            const double angle = (double)t * exp(-step * (double)i);
+            half[t * d + i] = to_half((float)sin(angle));
+            half[t * d + d / 2 + i] = to_half((float)cos(angle));
+        }
+}
+
 static void add_blocks(struct set *s, const char *side, size_t layers, size_t d, bool cross)
 {
     for (size_t l = 0; l < layers; l++) {
@@ -124,6 +136,7 @@ static struct set *make(const tiny_model *m)
     add(s, "encoder.positional_embedding", 1500, d, 0, 0.5f, 0);
     for (size_t i = d; m->flat_positions && i < 1500 * d; i++)
         s->tensors[s->n - 1].half[i] = s->tensors[s->n - 1].half[i - d];
+    if (m->sinusoids) put_sinusoids(s->tensors[s->n - 1].half, 1500, d);
     add_blocks(s, "encoder", m->audio_layers, d, false);
     add_norm(s, "encoder", ".ln_post", d);
     add(s, "decoder.token_embedding.weight", m->n_vocab, d, 0, 0.3f, 0);

@@ -11,6 +11,7 @@ typedef struct tiny_model {
     size_t n_mels, width, heads, audio_layers, text_layers, n_vocab, text_ctx;
     uint64_t seed;
     int flat_positions; /* 1: all encoder positions have the same embedding */
+    int sinusoids;      /* 1: encoder positions are whisper.model.sinusoids, as in real models */
 } tiny_model;
 
 /* 80 mels, width 64, 2 heads, 1 + 2 layers, the vocabulary of an English model, 64 tokens of context. */

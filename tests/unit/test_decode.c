@@ -356,6 +356,12 @@ static void cancelling_stops_it(void **state)
     assert_int_equal(sotto__decode_file(f, path, stage_s, cancel_third, &polls, &err), SOTTO_ECANCELLED);
     assert_int_equal(polls, 3);
     sotto__features_free(f);
+    path = write_sound("long.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 16000, 1, x, N); /* the other reader */
+    f = features_new(MELS);
+    polls = 0;
+    assert_int_equal(sotto__decode_file(f, path, stage_s, cancel_third, &polls, &err), SOTTO_ECANCELLED);
+    assert_int_equal(polls, 3);
+    sotto__features_free(f);
     free(x);
 }
 
@@ -379,6 +385,7 @@ static void containers_of_ffmpeg_keep_their_timing(void **state)
         {"burst.webm", "webm", "libopus"}, {"burst.mkv", "matroska", "flac"},
         {"burst.mov", "mov", "pcm_s16le"}, {"burst.alac.m4a", "ipod", "alac"},
         {"lame.mp3", "mp3", "libmp3lame"}, {"burst.opus.mkv", "matroska", "libopus"},
+        {"u8.mkv", "matroska", "pcm_u8"},  {"f64.mkv", "matroska", "pcm_f64le"},
     };
     size_t n, i, tested = 0;
     float *x = burst(48000, &n);

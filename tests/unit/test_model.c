@@ -617,7 +617,7 @@ static void test_environment(void **state)
 /* Sizes not reachable as real weights: 128 mels, 51,866 tokens. */
 static void test_large_v3_shape(void **state)
 {
-    tiny_model v3 = {128, 128, 2, 2, 2, 51866, 448, 5, 0};
+    tiny_model v3 = {128, 128, 2, 2, 2, 51866, 448, 5, 0, 0};
     char dir[256], path[512];
     struct fixture x;
     (void)state;
