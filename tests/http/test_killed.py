@@ -58,6 +58,8 @@ class Load:
                 whole = response.read()
                 with self.lock:
                     self.take(kind, name, response, whole)
+                if response.status not in (200, 201):
+                    time.sleep(chance.uniform(0, 0.1))
             except (OSError, http.client.HTTPException) as error:
                 with self.lock:
                     self.cut += response is not None  # an answer had begun
