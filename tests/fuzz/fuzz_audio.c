@@ -37,6 +37,7 @@ void fuzz_seeds(void (*take)(const void *data, size_t n))
                  {"mp3", "libmp3lame"}, {"webm", "libopus"}, {"au", "pcm_s16be"},   {"matroska", "pcm_s16le"},
                  {"mp4", "aac"},        {"avi", "adpcm_ms"}, {"matroska", "pcm_u8"}};
     static float tone[4800];
+    av_log_set_level(AV_LOG_QUIET); /* the encoders talk */
     for (size_t i = 0; i < 4800; i++) tone[i] = 0.2f * sinf(0.05f * (float)i);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         const char *path = fuzz_file("made", "", 0);
