@@ -7,24 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "form.h"
-
-static const form_facts english = {.model = "tiny.en", .multilingual = false, .task = SOTTO_TASK_TRANSCRIBE};
-static const form_facts many = {.model = "base", .multilingual = true, .task = SOTTO_TASK_TRANSCRIBE};
+#include "form_fill.h"
 
 /* Fills `f` from name, value, …, NULL; the status a client would get, 0 = fine. */
 static unsigned fill(form *f, const form_facts *facts, api_error *e, ...)
 {
     va_list args;
-    const char *name;
-    bool ok = true;
     form_init(f);
     *e = (api_error){0};
     va_start(args, e);
-    while (ok && (name = va_arg(args, const char *))) {
-        const char *value = va_arg(args, const char *);
-        ok = form_append(f, name, 0, value, strlen(value), e);
-    }
+    bool ok = form_fill(f, e, args);
     va_end(args);
     ok = ok && form_finish(f, facts, e);
     return ok ? 0 : e->status;

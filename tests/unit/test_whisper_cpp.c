@@ -6,25 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "form_fill.h"
 #include "whisper_cpp.h"
-
-static const form_facts english = {.model = "tiny.en", .multilingual = false, .task = SOTTO_TASK_TRANSCRIBE};
-static const form_facts many = {.model = "base", .multilingual = true, .task = SOTTO_TASK_TRANSCRIBE};
 
 /* The form of name, value, …, NULL. False: the error has been set. */
 static bool fill(form *f, const form_facts *facts, api_error *e, ...)
 {
     va_list args;
-    const char *name;
-    bool ok = true;
     form_init(f);
     f->dialect = whisper_cpp_field;
     *e = (api_error){0};
     va_start(args, e);
-    while (ok && (name = va_arg(args, const char *))) {
-        const char *value = va_arg(args, const char *);
-        ok = form_append(f, name, 0, value, strlen(value), e);
-    }
+    bool ok = form_fill(f, e, args);
     va_end(args);
     return ok && whisper_cpp_finish(f, facts, e);
 }
