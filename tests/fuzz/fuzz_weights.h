@@ -19,15 +19,17 @@ static const tiny_model fuzz_model = {
 
 static inline void fuzz_read_all(const sotto__weights *w)
 {
+    static const size_t bits[] = {
+#define X(name, key, bits) bits,
+        SOTTO_PRECISION_LIST(X)
+#undef X
+    };
     volatile unsigned sum = 0;
     for (size_t i = 0; i < w->n_tensors; i++) {
         const sotto__tensor *t = &w->tensors[i];
         const unsigned char *bytes = t->data;
-        size_t size = 4;
-        if (t->precision == SOTTO_PRECISION_F16) size = 2;
-        if (t->precision == SOTTO_PRECISION_INT8) size = 1;
         if (sotto__weights_find(w, t->name) == NULL) abort();
-        for (size_t k = 0; k < t->elements * size; k++) sum += bytes[k];
+        for (size_t k = 0; k < t->elements * bits[t->precision] / 8; k++) sum += bytes[k];
     }
 }
 
