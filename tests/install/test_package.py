@@ -46,7 +46,7 @@ class Packages(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.work = Path(cls.folder.name)
-        run("cpack", "-G", "DEB", "--config", BUILD / "CPackConfig.cmake", "-B", cls.work, cwd=BUILD)
+        run("cpack", "-G", "DEB", "--config", BUILD / "CPackConfig.cmake", "-B", cls.work, cwd=BUILD, umask=0o077)
         cls.files = {run("dpkg-deb", "-f", deb, "Package").strip(): deb for deb in cls.work.glob("*.deb")}
         cls.roots = {}
         for name, deb in cls.files.items():
@@ -75,6 +75,17 @@ class Packages(unittest.TestCase):
         self.assertEqual(homes["usr/include/sotto.h"], "libsotto-dev")
         self.assertEqual(homes["usr/lib/systemd/system/sottod.service"], "sottod")
         self.assertTrue(all(path.startswith("usr/") for path in homes), homes)
+
+    def test_everyone_may_read_it(self):
+        for name, deb in self.files.items():
+            for line in run("dpkg-deb", "-c", deb).splitlines():
+                self.assertRegex(line, r"^(drwxr-xr-x|-rw[x-]r-[x-]r-[x-]|lrwxrwxrwx) root/root ", name)
+
+    def test_no_path_of_the_build(self):
+        """Or the same commit would be other bytes in another folder; all of make test-reproducible is minutes."""
+        for program in (BIN / "sotto", BIN / "sottod"):
+            paths = re.findall(r"^\s+RUNPATH\s+(\S+)", run("objdump", "-p", program), re.MULTILINE)
+            self.assertEqual([path.rstrip(":") for path in paths], ["$ORIGIN/../lib"], program)
 
     def test_unit_names_the_installed_daemon(self):
         unit = (self.roots["sottod"] / "usr/lib/systemd/system/sottod.service").read_text()
