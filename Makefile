@@ -128,8 +128,9 @@ install: build
 test-docker:
 	@tests/docker/run_steps
 
-# Debian packages, installed, tried and purged in a bare Debian 12.
+# Debian packages, installed, tried also as a booted system's service, and purged in a bare Debian 12. As root.
 test-packages: build
+	@tools/deps packages
 	@models/fetch tiny.en
 	@cd $(BUILD) && cpack -G DEB >cpack.log || { tail -20 cpack.log; exit 1; }
 	@tests/install/in_a_fresh_root $(BUILD) $${SOTTO_MODELS:-models}
