@@ -82,22 +82,24 @@ static void lay_out(sotto_model *m, const sotto__fields *fields)
     m->arena_bytes = at;
 }
 
+/* NULL while there is no arena, or where all lies in the weight file. */
+static const void *place(const sotto_model *m, size_t at) { return m->arena ? m->arena + at : NULL; }
+
 static void point(const sotto_model *m, const sotto__fields *fields)
 {
     for (size_t i = 0; i < fields->n; i++) {
         const sotto__field *f = &fields->items[i];
-        const unsigned char *data = m->arena ? m->arena + f->at : NULL; /* NULL: all lies in the weight file */
+        const void *data = place(m, f->at);
         sotto__linear *l = f->linear;
         switch (f->form) {
         case SOTTO__FLOATS:
-            *f->to = (const float *)(const void *)data;
+            *f->to = data;
             break;
         case SOTTO__HALVES:
             l->half = lies_in_file(f) ? f->slice[0]->data : data;
             break;
         default:
-            l->packed = sotto__packed_weights(data, (const float *)(const void *)(m->arena + f->scales_at),
-                                              l->taps * l->in, l->out, bits_of(f->form));
+            l->packed = sotto__packed_weights(data, place(m, f->scales_at), l->taps * l->in, l->out, bits_of(f->form));
             break;
         }
     }
