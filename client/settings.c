@@ -11,7 +11,7 @@
 
 enum { SETTINGS_BYTES_MAX = 1 << 20 };
 
-/* Kept to the end: options borrow the texts. */
+/* Kept to the end, or to the next call: options borrow the texts. */
 static toml settings;
 
 /* NULL when there is no home, or memory ran out. */
@@ -116,6 +116,7 @@ sotto_status settings_apply(options_program *p, sotto_error *err)
 {
     sotto_error why;
     char *path = settings_path();
+    toml_free(&settings);
     sotto_status st = path ? read_settings(path, err) : SOTTO_OK;
     for (size_t i = 0; i < settings.n && st == SOTTO_OK; i++) {
         const toml_entry *e = &settings.entries[i];
