@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sndfile.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,17 @@ static bool states_length(const SF_INFO *info)
     return (info->format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC && info->frames > 0 && info->frames < SF_COUNT_MAX;
 }
 
+/* libsndfile keeps why opening failed in a variable of the process: one thread at a time opens. */
+static SNDFILE *open_file(int fd, SF_INFO *info, sotto_error *err)
+{
+    static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&one);
+    SNDFILE *file = sf_open_fd(fd, SFM_READ, info, SF_TRUE);
+    if (!file) sotto__fail(err, SOTTO_EUNSUPPORTED, "libsndfile: %s", sf_strerror(NULL));
+    pthread_mutex_unlock(&one);
+    return file;
+}
+
 sotto_status sotto__sndfile_read(int fd, sotto__sink *sink, sotto_error *err)
 {
     SF_INFO info;
@@ -44,8 +56,8 @@ sotto_status sotto__sndfile_read(int fd, sotto__sink *sink, sotto_error *err)
     /* a descriptor of its own: sf_open_fd closes what it is given when it fails, even when told not to */
     own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (own < 0) return sotto__fail(err, SOTTO_EIO, "cannot read %.250s: %s", sink->path, strerror(errno));
-    file = sf_open_fd(own, SFM_READ, &info, SF_TRUE);
-    if (!file) return sotto__fail(err, SOTTO_EUNSUPPORTED, "libsndfile: %s", sf_strerror(NULL));
+    file = open_file(own, &info, err);
+    if (!file) return SOTTO_EUNSUPPORTED;
     if (info.channels < 1 || info.channels > BLOCK_SAMPLES || info.samplerate < 1) {
         st = sotto__fail(err, SOTTO_EUNSUPPORTED, "libsndfile: %d channels at %d Hz", info.channels, info.samplerate);
         goto done;
