@@ -25,6 +25,12 @@ START_SECONDS = 60
 ANSWER_SECONDS = 300
 
 
+def memory_factor():
+    """ThreadSanitizer keeps the last accesses to every byte: memory takes several times as much."""
+    cache = (BIN.parent / "CMakeCache.txt").read_text()
+    return 6 if re.search(r"^SOTTO_SANITIZE:\w+=.*thread", cache, re.MULTILINE) else 1
+
+
 def need_model(name):
     """Ends the whole test as skipped when there is nothing to serve."""
     if not (MODELS / name).exists():
