@@ -70,7 +70,7 @@ sotto_status sotto__captions_finish(sotto__captions *c, const sotto__frontier *f
     }
     c->caption.confirmed = c->words;
     c->caption.n_confirmed = c->n_confirmed;
-    c->caption.tentative = c->words + c->n_confirmed;
+    c->caption.tentative = c->words ? c->words + c->n_confirmed : NULL;
     c->caption.n_tentative = c->n - c->n_confirmed;
     c->caption.language = c->language;
     return SOTTO_OK;

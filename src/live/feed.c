@@ -137,7 +137,7 @@ void sotto__feed_get_state(sotto__feed *f, sotto_stream_state *state)
     const size_t n = f->n < LEVEL ? f->n : LEVEL;
     state->size = sizeof *state;
     state->pushed_s = (double)f->pushed / f->rate;
-    state->level_db = level_db(f->samples + (f->n - n), n);
+    state->level_db = level_db(n ? f->samples + (f->n - n) : NULL, n);
     pthread_mutex_unlock(&f->lock);
     if (state->heard_s > state->pushed_s) state->heard_s = state->pushed_s; /* the last chunk was filled up */
 }

@@ -69,7 +69,7 @@ void sotto__transcript_free(sotto__transcript *t)
 static sotto_word *copy_words(const sotto__finished *one)
 {
     const sotto__draft *s = one->draft;
-    const sotto__draft_word *w = one->drafts->words + s->first_word;
+    const sotto__draft_word *w = s->n_words ? one->drafts->words + s->first_word : NULL;
     size_t bytes = 0, room;
     for (size_t i = 0; i < s->n_words; i++) bytes += w[i].end - w[i].begin + 1;
     sotto_word *words = s->n_words && sotto__mul_add(s->n_words, sizeof *words, bytes, &room) ? malloc(room) : NULL;

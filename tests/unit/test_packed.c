@@ -400,7 +400,7 @@ static void test_product_bytes(void **state)
         int32_t *sums = calloc(ROWS * groups, sizeof *sums);
         for (size_t r = 0; r < ROWS; r++) {
             for (size_t i = 0; i < in; i++)
-                a[r * lda + i] = (int8_t)(has_sign ? 127.4f * uniform() : 255 * fabsf(uniform()));
+                a[r * lda + i] = has_sign ? (int8_t)(127.4f * uniform()) : (int8_t)(uint8_t)(255 * fabsf(uniform()));
             for (size_t i = 0; i < in; i++) sums[r * groups + i / b.group] -= 128 * a[r * lda + i];
             for (size_t g = 0; g < groups; g++) a_scale[r * groups + g] = 0.01f * (uniform() + 1.5f);
         }
