@@ -89,7 +89,7 @@ static void drain(server *s, const config *c)
 int main(int argc, char **argv)
 {
     config c;
-    server s;
+    static server s; /* what a thread that did not end in time still uses must outlive main() */
     sotto_error err;
     options_group groups[] = {{.table = table, .n = sizeof table / sizeof *table, .base = &c}};
     options_program program = {.name = "sottod",
