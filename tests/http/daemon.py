@@ -16,6 +16,7 @@ import time
 import uuid
 import wave
 from pathlib import Path
+from unittest import mock
 
 SOURCE = Path(os.environ.get("SOTTO_SOURCE", Path(__file__).resolve().parents[2]))
 BIN = Path(os.environ.get("SOTTO_BIN", SOURCE / "build/release/bin"))
@@ -29,6 +30,12 @@ def memory_factor():
     """ThreadSanitizer keeps the last accesses to every byte: memory takes several times as much."""
     cache = (BIN.parent / "CMakeCache.txt").read_text()
     return 6 if re.search(r"^SOTTO_SANITIZE:\w+=.*thread", cache, re.MULTILINE) else 1
+
+
+def without_quarantine():
+    """For tests of memory: a daemon built with AddressSanitizer would hold freed memory back by design."""
+    options = f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
+    return mock.patch.dict(os.environ, ASAN_OPTIONS=options)
 
 
 def need_model(name):

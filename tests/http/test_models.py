@@ -11,7 +11,7 @@ import time
 import unittest
 from pathlib import Path
 
-from daemon import BIN, MODELS, RECORDINGS, Daemon, need_model, quiet, until
+from daemon import BIN, MODELS, RECORDINGS, Daemon, need_model, quiet, until, without_quarantine
 from websockets.sync.client import connect
 
 NAMES = "tiny.en", "base"
@@ -101,7 +101,7 @@ class Models(unittest.TestCase):
 
     def test_memory_is_given_back(self):
         """Weights are mapped files where they are prepacked; heap and maps both end with a model."""
-        with self.daemon("--memory-budget", self.one_at_a_time()) as d:
+        with without_quarantine(), self.daemon("--memory-budget", self.one_at_a_time()) as d:
             ask(d, "base")
             ask(d, "tiny.en")
             before = d.memory()

@@ -16,11 +16,12 @@ import time
 import unittest
 import wave
 from pathlib import Path
-from unittest import mock
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon import BIN, MODELS, RECORDINGS, Daemon, broken_models, memory_factor, multipart, need_model, quiet
+from daemon import (
+    BIN, MODELS, RECORDINGS, Daemon, broken_models, memory_factor, multipart, need_model, quiet, without_quarantine,
+)
 
 PATH = "/v1/audio/transcriptions"
 CLIP = quiet(1)
@@ -550,9 +551,7 @@ class Many(unittest.TestCase):
             self.assertEqual(d.stop(), 0)
 
     def test_memory_stays_flat(self):
-        # A daemon built with AddressSanitizer would hold freed memory back by design.
-        quarantine = f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
-        with mock.patch.dict(os.environ, ASAN_OPTIONS=quarantine), Daemon() as d:
+        with without_quarantine(), Daemon() as d:
             for _ in range(5):
                 d.quick(CLIP)
             before = d.memory()
