@@ -80,7 +80,7 @@ asan:
 # The loops of the kernel tables are looked into only by the tests that are about them and the threads that share them.
 tsan:
 	@$(MAKE) --no-print-directory test PRESET=tsan TESTS="$(NOT_SANITIZED) $(TESTS)"
-	@$(MAKE) --no-print-directory test PRESET=tsan-kernels TESTS="-R '^unit-(ops|packed|parallel|model|batch)$$'"
+	@$(MAKE) --no-print-directory test PRESET=tsan-kernels TESTS="-R '^unit-(ops|packed|parallel|model|batch)'"
 
 # A transcription by client and by daemon under memcheck.
 valgrind: deps build
