@@ -71,7 +71,7 @@ lint: deps $(BUILD)/CMakeCache.txt
 	@tools/deps lint
 	@tools/lint $(BUILD)
 
-# Every test under AddressSanitizer with leak checking and UBSan, and under ThreadSanitizer: a second half an hour each.
+# Every test under AddressSanitizer with leak checking and UBSan, and under ThreadSanitizer: half an hour and more each.
 # Left out: http-faults, which has an allocator of its own; packages, which are made of other builds; emulated machines.
 NOT_SANITIZED := -E '^(isa-|http-faults|install-package)'
 asan:
